@@ -1,0 +1,419 @@
+"""The frozen records that pass a door between two rooms; nothing here computes more than a look-up.
+
+Shapes: a Caffe blob is ``(N, C, H, W)``, or any other number of axes with N first; neon's feature shapes leave N out, ``(C, H, W)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from caffe2neon.caffe.caffe_pb2 import LayerParameter
+
+Array: TypeAlias = NDArray[Any]
+Shape: TypeAlias = tuple[int, ...]
+JSON: TypeAlias = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
+
+
+# ---- manifest ----
+
+
+@dataclass(frozen=True)
+class PinnedFile:
+    """A file by address and digest. ``digest`` is lower-case hex of ``algorithm`` (sha256, sha384, sha1)."""
+
+    url: str
+    algorithm: str
+    digest: str
+    size: int | None = None
+    mirrors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How a picture becomes a net's input, in the order in which Caffe does it.
+
+    ``resize`` squashes to (H, W); ``crop`` is a centred (H, W); ``mean`` has one value, or one per channel in ``channel_order``
+    (BGR, RGB, GRAY); the input is ``(pixel - mean) * scale``, pixels 0..255.
+    """
+
+    channel_order: str = "BGR"
+    resize: tuple[int, int] | None = None
+    crop: tuple[int, int] | None = None
+    mean: tuple[float, ...] = ()
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Published:
+    """Accuracy as the model's authors state it, in percent. ``topk`` maps k to percent."""
+
+    topk: Mapping[int, float]
+    protocol: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """``parity``: max |difference| / max(1, max |reference|). ``top1``: percentage points below the published value."""
+
+    parity: float = 1e-5
+    top1: float = 0.5
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """Where a labelled data set lies. ``kind``: npz, idx, image_list. ``class_order``: caffe, neon, or "" where there is just one.
+
+    ``path`` is the npz file, the folder of pictures, or the idx images; ``labels`` is ``val.txt`` or the idx labels.
+    """
+
+    name: str
+    kind: str
+    path: Path
+    labels: Path | None = None
+    class_order: str = ""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One entry of ``zoo.yaml``, validated. ``input`` is (C, H, W)."""
+
+    name: str
+    prototxt: PinnedFile
+    caffemodel: PinnedFile
+    license: str
+    label_remap: bool = False
+    input: Shape | None = None
+    preprocess: Preprocess = Preprocess()
+    dataset: DatasetSpec | None = None
+    published: Published | None = None
+    tolerance: Tolerance = Tolerance()
+    groups: tuple[str, ...] = ()
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A whole ``zoo.yaml``; relative paths in it start at ``path``'s folder."""
+
+    path: Path
+    models: tuple[ModelSpec, ...]
+    datasets: Mapping[str, DatasetSpec]
+
+
+# ---- fetch ----
+
+
+@dataclass(frozen=True)
+class FetchedFile:
+    """A file on this machine whose digest was just checked. ``url`` is the address it really came from."""
+
+    path: Path
+    url: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class FetchedModel:
+    spec: ModelSpec
+    prototxt: FetchedFile
+    caffemodel: FetchedFile
+
+
+# ---- caffe ----
+
+
+@dataclass(frozen=True)
+class CaffeLayer:
+    """One layer in Caffe's newest form, whatever form its file had. ``line`` counts from 1; 0 where there is none (binary nets)."""
+
+    param: LayerParameter
+    line: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.param.name
+
+    @property
+    def type(self) -> str:
+        return self.param.type
+
+    @property
+    def bottoms(self) -> tuple[str, ...]:
+        return tuple(self.param.bottom)
+
+    @property
+    def tops(self) -> tuple[str, ...]:
+        return tuple(self.param.top)
+
+
+@dataclass(frozen=True)
+class CaffeNet:
+    """A net definition, upgraded and filtered to one phase, layers in file order; every input is an ``Input`` layer with a shape.
+
+    ``path`` is the file as the user named it, for messages; ``sha256`` of its bytes.
+    """
+
+    name: str
+    layers: tuple[CaffeLayer, ...]
+    path: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class CaffeWeights:
+    """Blobs by layer name, in Caffe's order, as float32 (or float64) views into the mapped file wherever its layout allows.
+
+    Shapes are as the file declares them (legacy files: 4-D, ``(1, 1, N, K)``); the graph knows the shapes that a net expects.
+    """
+
+    blobs: Mapping[str, tuple[Array, ...]]
+    path: str = ""
+    size: int = 0
+
+
+# ---- graph ----
+
+
+@dataclass(frozen=True)
+class Blob:
+    """One version of a Caffe blob: an in-place layer makes the next version. ``shape`` has N first."""
+
+    name: str
+    version: int
+    shape: Shape
+
+    @property
+    def key(self) -> str:
+        """The name, with ``#version`` from the second version on."""
+        return f"{self.name}#{self.version}" if self.version else self.name
+
+
+@dataclass(frozen=True)
+class Node:
+    """A layer between blob versions; ``params`` are the shapes Caffe would give its learnable blobs."""
+
+    layer: CaffeLayer
+    bottoms: tuple[Blob, ...]
+    tops: tuple[Blob, ...]
+    params: tuple[Shape, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fork:
+    """Arms that start from one blob and meet in one node; an arm without items hands the blob on unchanged.
+
+    The arms are in the order of the join's bottoms.
+    """
+
+    source: Blob
+    arms: tuple[Chain, ...]
+    join: Node
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Nodes and forks one after the other, from ``source``."""
+
+    source: Blob
+    items: tuple[Node | Fork, ...]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A net as a graph of blob versions. ``outputs`` are the blobs nobody reads, in the order of their layers."""
+
+    net: CaffeNet
+    nodes: tuple[Node, ...]
+    inputs: tuple[Blob, ...]
+    outputs: tuple[Blob, ...]
+
+
+# ---- neon ----
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """An array made only when it is written, so that a big model never lies in memory twice.
+
+    ``make`` must return a float32 array of ``shape``; it may return a view.
+    """
+
+    shape: Shape
+    make: Callable[[], Array]
+
+
+Param: TypeAlias = "Array | Deferred"
+
+
+def materialize(param: Param) -> Array:
+    return param.make() if isinstance(param, Deferred) else param
+
+
+@dataclass(frozen=True)
+class NeonLayer:
+    """``{'type', 'config', 'params', ...}`` of a neon layer. ``extra`` holds every other key (``states``, of BatchNorm)."""
+
+    type: str
+    config: Mapping[str, Any]
+    params: Mapping[str, Param] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """The class without its module: ``Convolution``."""
+        return self.type.rpartition(".")[2]
+
+    @property
+    def name(self) -> str:
+        return str(self.config.get("name", ""))
+
+
+@dataclass(frozen=True)
+class NeonContainer:
+    """A neon container; ``config`` is without ``layers``."""
+
+    type: str
+    config: Mapping[str, Any]
+    layers: tuple[NeonLayer | NeonContainer, ...]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        return self.type.rpartition(".")[2]
+
+    @property
+    def name(self) -> str:
+        return str(self.config.get("name", ""))
+
+    def walk(self) -> Iterator[NeonLayer]:
+        """All layers below, containers left out, in neon's order."""
+        for layer in self.layers:
+            if isinstance(layer, NeonContainer):
+                yield from layer.walk()
+            else:
+                yield layer
+
+
+#: What this project records in a model, under the key of this name, beside what neon itself reads (neon ignores it).
+META = "caffe2neon"
+
+
+@dataclass(frozen=True)
+class NeonModel:
+    """A neon model description: the top container, and everything beside it (``backend``, ``cost``, ``train_input_shape``...)."""
+
+    root: NeonContainer
+    header: Mapping[str, Any]
+
+    @property
+    def input_shape(self) -> Shape | None:
+        """(C, H, W) as recorded under neon's own key ``train_input_shape``; None in files that do not say."""
+        shape = self.header.get("train_input_shape")
+        return tuple(int(n) for n in shape) if isinstance(shape, tuple | list) else None
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """This project's record: ``outputs`` (names, in order), ``trace`` ([blob key, neon layer] pairs), ``class_order``
+        (caffe or neon, where the classes are ILSVRC12's), ``source`` (hashes), ``notes``."""
+        meta = self.header.get(META)
+        return meta if isinstance(meta, dict) else {}
+
+
+# ---- verify, evaluate, publish ----
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One blob compared. ``error`` is max |difference| / max(1, max |reference|)."""
+
+    blob: str
+    neon_layer: str
+    shape: Shape
+    max_difference: float
+    max_reference: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Converted model against Caffe. ``layers`` is empty unless they were asked for; ``first`` is the first that departs."""
+
+    engine: str
+    reference: str
+    tolerance: float
+    inputs: str
+    outputs: tuple[Difference, ...]
+    layers: tuple[Difference, ...] = ()
+
+    @property
+    def worst(self) -> float:
+        return max((d.error for d in self.outputs), default=0.0)
+
+    @property
+    def passed(self) -> bool:
+        return all(d.error <= self.tolerance for d in self.outputs)
+
+    @property
+    def first(self) -> Difference | None:
+        return next((d for d in self.layers if not d.error <= self.tolerance), None)
+
+
+@dataclass(frozen=True)
+class TopK:
+    """``correct`` of ``count`` examples; ``low`` and ``high`` bound the 95 % Wilson interval; all three in percent."""
+
+    k: int
+    correct: int
+    percent: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    engine: str
+    dataset: str
+    count: int
+    class_order: str
+    topk: tuple[TopK, ...]
+
+    def percent(self, k: int) -> float:
+        return next(t.percent for t in self.topk if t.k == k)
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A model as it lies in the published zoo. ``build`` names its folder; ``files`` maps names to sha256."""
+
+    name: str
+    build: str
+    path: Path
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one entry. ``status``: published, unchanged, failed. ``reason`` is never empty."""
+
+    name: str
+    status: str
+    reason: str
+    stage: str = ""
+    parity: Parity | None = None
+    evaluation: Evaluation | None = None
+    publication: Publication | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def float32(array: Array) -> NDArray[np.float32]:
+    """``array`` itself where it is float32, else a copy."""
+    return np.asarray(array, dtype=np.float32)
