@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = NDArray[Any]
 Shape: TypeAlias = tuple[int, ...]
-JSON: TypeAlias = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
+JSON: TypeAlias = bool | int | float | str | list["JSON"] | dict[str, "JSON"] | None
 
 
 # ---- manifest ----
@@ -322,8 +322,13 @@ class NeonModel:
 
     @property
     def meta(self) -> Mapping[str, Any]:
-        """This project's record: ``outputs`` (names, in order), ``trace`` ([blob key, neon layer] pairs), ``class_order``
-        (caffe or neon, where the classes are ILSVRC12's), ``source`` (hashes), ``notes``."""
+        """This project's record, plain values only (str, int, float, bool, list, dict).
+
+        ``version``: this package's. ``outputs``: blob keys, in neon's order. ``trace``: ``[blob key, neon layer name]`` pairs: that
+        layer's output is that blob. ``class_order``: "caffe" or "neon" where the outputs are ILSVRC12 classes. ``remap``: after
+        remapping, ``{"map": [1000 ints], "layers": [neon layers whose output is permuted]}``. ``source``: names and sha256 of the
+        files. ``preprocess``: the fields of :class:`Preprocess`. ``notes``: sentences for people.
+        """
         meta = self.header.get(META)
         return meta if isinstance(meta, dict) else {}
 

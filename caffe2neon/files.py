@@ -1,0 +1,95 @@
+"""Writing files so that a reader sees the old bytes or the new ones, never half of either; and hashing them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from caffe2neon.errors import PublishError
+
+#: Bytes read at a time when hashing or copying.
+BLOCK = 1 << 20
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file that replaces ``path`` when the block ends without an exception; otherwise ``path`` stays as it was.
+
+    Where the file system can hold a file without a name (Linux ``O_TMPFILE``), a killed process leaves nothing behind at all;
+    elsewhere a hidden ``.part`` file. Data reach the disk before the name does.
+
+    Raises:
+        PublishError: the folder is missing or read-only, or the disk is full; nothing is left behind.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        descriptor, named = _open_temporary(path.parent, temporary)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+            if not named:
+                os.link(f"/proc/self/fd/{stream.fileno()}", temporary, follow_symlinks=True)
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise _cannot_write(path, error) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace ``path`` by ``data``, all or nothing; see :func:`atomic_write`."""
+    with atomic_write(path) as stream:
+        stream.write(data)
+
+
+def digest(path: Path, algorithm: str = "sha256", advance: Callable[[int], None] = lambda _: None) -> str:
+    """Hash a file without holding it in memory; ``advance`` is told the bytes read since the last call."""
+    state = hashlib.new(algorithm)
+    with path.open("rb") as stream:
+        while block := stream.read(BLOCK):
+            state.update(block)
+            advance(len(block))
+    return state.hexdigest()
+
+
+def _open_temporary(folder: Path, temporary: Path) -> tuple[int, bool]:
+    """A descriptor to write to, and whether the file already has the name ``temporary``."""
+    if hasattr(os, "O_TMPFILE") and Path("/proc/self/fd").is_dir():
+        try:
+            return os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o666), False
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+                raise
+    return os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666), True
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _cannot_write(path: Path, error: OSError) -> PublishError:
+    remedy = {
+        errno.ENOSPC: "free some space, or write to another disk",
+        errno.ENOENT: f"make the folder first: mkdir -p {path.parent}",
+        errno.EACCES: "check who may write to that folder",
+        errno.EROFS: "that disk is mounted read-only",
+    }.get(error.errno or 0, "")
+    return PublishError(f"cannot write: {error.strerror or error}", path=str(path), remedy=remedy)
