@@ -1,6 +1,6 @@
 """The frozen records that pass a door between two rooms; nothing here computes more than a look-up.
 
-Shapes: a Caffe blob is ``(N, C, H, W)``, or any other number of axes with N first; neon's feature shapes leave N out, ``(C, H, W)``.
+Shapes: a Caffe blob is ``(N, C, H, W)``, or any other number of axes with N first; neon leaves N out: ``(C, H, W)``.
 """
 
 from __future__ import annotations
