@@ -1,0 +1,27 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def shared(*parts: str) -> Path:
+    """A file of the developers' test data, which a plain clone does not have: the test is skipped there, saying so."""
+    path = SHARED.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"needs ../shared/{'/'.join(parts)}, which only developers have")
+    return path
+
+
+@pytest.fixture
+def neon_python() -> str:
+    """The interpreter that imports the real neon v1.4.0; tests that use it carry the mark ``neon``."""
+    interpreter = os.environ.get("CAFFE2NEON_NEON_PYTHON")
+    if not interpreter:
+        pytest.skip("needs the real neon v1.4.0: set CAFFE2NEON_NEON_PYTHON")
+    return interpreter
