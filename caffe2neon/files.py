@@ -38,7 +38,8 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             stream.flush()
             os.fsync(stream.fileno())
             if not named:
-                os.link(f"/proc/self/fd/{stream.fileno()}", temporary, follow_symlinks=True)
+                # A folder's descriptor makes Python call linkat(AT_SYMLINK_FOLLOW); plain link() would link the symlink itself.
+                os.link(f"/proc/self/fd/{stream.fileno()}", temporary, src_dir_fd=stream.fileno(), follow_symlinks=True)
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
