@@ -101,11 +101,12 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A whole ``zoo.yaml``; relative paths in it start at ``path``'s folder."""
+    """A whole ``zoo.yaml``; relative paths in it start at ``path``'s folder. ``warnings``: what is allowed but unwise."""
 
     path: Path
     models: tuple[ModelSpec, ...]
     datasets: Mapping[str, DatasetSpec]
+    warnings: tuple[str, ...] = ()
 
 
 # ---- fetch ----
@@ -229,7 +230,7 @@ class Chain:
 
 @dataclass(frozen=True)
 class Graph:
-    """A net as a graph of blob versions. ``outputs`` are the blobs nobody reads, in the order of their layers."""
+    """A net as a graph of blob versions. ``outputs`` are the blobs nobody reads, by name, as Caffe orders them."""
 
     net: CaffeNet
     nodes: tuple[Node, ...]
@@ -397,12 +398,13 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Publication:
-    """A model as it lies in the published zoo. ``build`` names its folder; ``files`` maps names to sha256."""
+    """A model as it lies in the published zoo. ``build`` names its folder; ``files`` maps names to sha256, ``sizes`` to bytes."""
 
     name: str
     build: str
     path: Path
     files: Mapping[str, str]
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

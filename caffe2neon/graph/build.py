@@ -1,0 +1,74 @@
+"""A net definition becomes a graph of blob versions with shapes."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from caffe2neon.errors import GraphError, located
+from caffe2neon.graph.shapes import infer
+from caffe2neon.records import Blob, CaffeLayer, CaffeNet, Graph, Node
+
+#: Types that Caffe lets overwrite their bottom, or that work when they do. The others either refuse (AbsVal, Flatten, Reshape) or
+#: run and mean nothing, because they read what they have already overwritten (Eltwise, LRN, MAX Pooling).
+_IN_PLACE = frozenset(
+    {"BatchNorm", "Bias", "BNLL", "Clip", "Convolution", "Dropout", "ELU", "Exp", "Log", "MVN"}
+    | {"Power", "PReLU", "ReLU", "Scale", "Sigmoid", "Softmax", "Swish", "TanH", "Threshold"}
+)
+
+
+def build_graph(net: CaffeNet) -> Graph:
+    """Resolve names to blob versions and infer all shapes, as ``Net::Init`` and ``InsertSplits`` do.
+
+    A layer whose top is its bottom makes the next version of the blob: later readers see that one, earlier readers the one before.
+    A blob that several layers read is an implicit Split, and needs nothing here.
+
+    Raises:
+        GraphError: what Caffe would refuse: an unknown bottom, a top that two layers make, a blob overwritten in place although
+            another layer reads it too, shapes that do not fit; also what Caffe runs but computes wrongly (in-place Eltwise).
+    """
+    newest: dict[str, Blob] = {}
+    nodes: list[Node] = []
+    readers: Counter[Blob] = Counter()
+    for layer in net.layers:
+        with located(layer=layer.name, layer_type=layer.type, path=net.path, line=layer.line):
+            bottoms = tuple(_look_up(newest, name) for name in layer.bottoms)
+            shapes = infer(layer.param, [blob.shape for blob in bottoms])
+            if len(shapes.tops) < len(layer.tops):
+                raise GraphError(f"has {len(layer.tops)} tops, makes {len(shapes.tops)}")
+            tops = []
+            for name, shape in zip(layer.tops, shapes.tops, strict=False):
+                overwritten = newest.get(name)
+                if overwritten is None:
+                    tops.append(Blob(name, 0, shape))
+                    continue
+                _check_in_place(layer, overwritten, readers[overwritten], repeated=any(top.name == name for top in tops))
+                tops.append(Blob(name, overwritten.version + 1, shape))
+            readers.update(bottoms)
+            newest.update((blob.name, blob) for blob in tops)
+            nodes.append(Node(layer, bottoms, tuple(tops), shapes.params))
+    inputs = tuple(blob for node in nodes if not node.bottoms for blob in node.tops)
+    outputs = sorted((blob for node in nodes for blob in node.tops if not readers[blob]), key=lambda blob: blob.name)
+    return Graph(net, tuple(nodes), inputs, tuple(outputs))
+
+
+def _look_up(newest: dict[str, Blob], name: str) -> Blob:
+    if name not in newest:
+        raise GraphError(f"unknown bottom blob {name!r}", remedy="no layer before has it as a top: is a layer or an input missing?")
+    return newest[name]
+
+
+def _check_in_place(layer: CaffeLayer, blob: Blob, readers: int, *, repeated: bool) -> None:
+    """Whether ``layer`` may make the next version of ``blob``."""
+    if repeated or blob.name not in layer.bottoms:
+        raise GraphError(f"top blob {blob.name!r} is produced by several layers", remedy="give one of the tops another name")
+    if readers:
+        raise GraphError(
+            f"overwrites {blob.name!r} in place although another layer reads it: Caffe refuses that (produced by multiple sources)",
+            remedy="give its top another name, and let the layers after it read that",
+        )
+    if layer.type not in _IN_PLACE:
+        raise GraphError(
+            f"cannot work in place on {blob.name!r}: Caffe refuses it, or reads what it has already overwritten",
+            remedy="give its top another name",
+        )
+

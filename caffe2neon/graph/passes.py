@@ -1,0 +1,32 @@
+"""Passes: a graph in, a changed graph out. They take away what has no effect on numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from caffe2neon.records import Blob, Graph, Node
+
+
+def drop_splits(graph: Graph) -> Graph:
+    """Let every reader of a Split's top read its bottom: in neon a value may have any number of readers in a container."""
+    alias: dict[Blob, Blob] = {}
+    kept: list[Node] = []
+    for node in graph.nodes:
+        bottoms = tuple(alias.get(blob, blob) for blob in node.bottoms)
+        if node.layer.type == "Split":
+            alias.update((top, bottoms[0]) for top in node.tops)
+        else:
+            kept.append(replace(node, bottoms=bottoms))
+    return replace(graph, nodes=tuple(kept), outputs=tuple(dict.fromkeys(alias.get(blob, blob) for blob in graph.outputs)))
+
+
+def drop_dead(graph: Graph) -> Graph:
+    """Take out the nodes that no output needs: Silence, and whatever only it reads."""
+    nodes = [node for node in graph.nodes if node.layer.type != "Silence"]
+    needed = set(graph.outputs)
+    kept: list[Node] = []
+    for node in reversed(nodes):
+        if not node.bottoms or needed.intersection(node.tops):
+            needed.update(node.bottoms)
+            kept.append(node)
+    return replace(graph, nodes=tuple(reversed(kept)))

@@ -1,0 +1,70 @@
+"""Regions found by structure: what lies between two blobs is a chain of nodes and forks, whatever the architecture.
+
+The rule is dominance, not pattern. A node with several bottoms is a join; the blob that every path to it must pass last is where
+its fork begins. Each arm is again a chain, from the fork's blob to one of the join's bottoms. Where two arms share their first
+nodes, each arm gets them: a chain says what a value is, not how often it is computed.
+"""
+
+from __future__ import annotations
+
+from caffe2neon.errors import GraphError
+from caffe2neon.records import Blob, Chain, Fork, Graph, Node
+
+
+class Regions:
+    """Look-ups over one graph."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._producer = {blob: node for node in graph.nodes for blob in node.tops}
+        self._dominator: dict[Blob, Blob | None] = {}
+        self._depth: dict[Blob, int] = {}
+        for node in graph.nodes:
+            dominator = self._nearest_common(node.bottoms) if node.bottoms else None
+            for blob in node.tops:
+                self._dominator[blob] = dominator
+                self._depth[blob] = self._depth[dominator] + 1 if dominator is not None else 0
+
+    def chain(self, source: Blob, target: Blob) -> Chain:
+        """How ``target`` is computed from ``source``, which must dominate it.
+
+        Raises:
+            GraphError: a join on the way depends on more than one input of the net.
+        """
+        items: list[Node | Fork] = []
+        blob = target
+        while blob != source:
+            node = self._producer[blob]
+            start = self._dominator[blob]
+            if start is None:
+                raise self._several_inputs(node)
+            if len(node.bottoms) == 1:
+                items.append(node)
+            else:
+                items.append(Fork(start, tuple(self.chain(start, bottom) for bottom in node.bottoms), node))
+            blob = start
+        return Chain(source, tuple(reversed(items)))
+
+    def _nearest_common(self, blobs: tuple[Blob, ...]) -> Blob | None:
+        """The last blob that all paths to ``blobs`` pass; None where they start from different inputs."""
+        common: Blob | None = blobs[0]
+        for other in blobs[1:]:
+            blob: Blob | None = other
+            while common != blob:
+                if common is None or blob is None:
+                    return None
+                if self._depth[common] >= self._depth[blob]:
+                    common = self._dominator[common]
+                else:
+                    blob = self._dominator[blob]
+        return common
+
+    def _several_inputs(self, node: Node) -> GraphError:
+        layer = node.layer
+        return GraphError(
+            "depends on more than one input of the net; a neon Sequential has one",
+            layer=layer.name,
+            layer_type=layer.type,
+            path=self._graph.net.path,
+            line=layer.line,
+        )

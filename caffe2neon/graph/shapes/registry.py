@@ -1,0 +1,87 @@
+"""Rules by layer type."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from caffe2neon.errors import GraphError
+from caffe2neon.records import Shape
+
+if TYPE_CHECKING:
+    from caffe2neon.caffe.caffe_pb2 import LayerParameter
+
+
+class Shapes(NamedTuple):
+    """Shapes of a layer's tops and of its learnable blobs, in Caffe's order."""
+
+    tops: tuple[Shape, ...]
+    params: tuple[Shape, ...] = ()
+
+
+Rule: TypeAlias = "Callable[[LayerParameter, Sequence[Shape]], Shapes]"
+
+_RULES: dict[str, tuple[Rule, range]] = {}
+
+
+def rule(*types: str, bottoms: int | range = 1) -> Callable[[Rule], Rule]:
+    """Register the rule of one or more layer types that take ``bottoms`` (a number or a range of numbers) bottoms."""
+    count = range(bottoms, bottoms + 1) if isinstance(bottoms, int) else bottoms
+
+    def register(function: Rule) -> Rule:
+        for name in types:
+            if name in _RULES:
+                raise ValueError(f"two shape rules for layer type {name}")
+            _RULES[name] = (function, count)
+        return function
+
+    return register
+
+
+def known_types() -> frozenset[str]:
+    """Layer types of BVLC Caffe HEAD that have a rule here."""
+    return frozenset(_RULES)
+
+
+def infer(layer: LayerParameter, bottoms: Sequence[Shape]) -> Shapes:
+    """Shapes of the tops and of the learnable blobs.
+
+    Raises:
+        GraphError: Caffe would refuse the layer; the message says why.
+    """
+    if layer.type not in _RULES:
+        raise GraphError("not a layer type of BVLC Caffe", remedy="layers of a fork need the fork's own converter")
+    function, count = _RULES[layer.type]
+    if len(bottoms) not in count:
+        takes = f"{count.start}" if len(count) == 1 else f"at least {count.start}"
+        raise GraphError(f"takes {takes} bottom(s), has {len(bottoms)}")
+    shapes = function(layer, bottoms)
+    if any(size < 1 for shape in shapes.tops for size in shape):
+        raise GraphError(f"its output would be empty: {show(shapes.tops[0])} from {show(bottoms[0]) if bottoms else 'nothing'}")
+    return shapes
+
+
+#: For layers that take any number of bottoms, from so many on.
+def at_least(count: int) -> range:
+    return range(count, 1 << 20)
+
+
+def axis(index: int, shape: Shape) -> int:
+    """A canonical axis; Caffe counts negative ones from the end."""
+    if not -len(shape) <= index < len(shape):
+        raise GraphError(f"axis {index} is out of range for a blob of shape {show(shape)}")
+    return index % len(shape)
+
+
+def require(condition: bool, message: str) -> None:
+    if not condition:
+        raise GraphError(message)
+
+
+def show(shape: Shape) -> str:
+    """``1×3×8×9``"""
+    return "×".join(map(str, shape)) or "scalar"
+
+
+count = math.prod
