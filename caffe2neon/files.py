@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from caffe2neon.errors import PublishError
+from caffe2neon.records import JSON
 
 #: Bytes read at a time when hashing or copying.
 BLOCK = 1 << 20
@@ -31,7 +33,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     try:
         descriptor, named = _open_temporary(path.parent, temporary)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     try:
         with os.fdopen(descriptor, "wb") as stream:
             yield stream
@@ -41,10 +43,10 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
                 # A folder's descriptor makes Python call linkat(AT_SYMLINK_FOLLOW); plain link() would link the symlink itself.
                 os.link(f"/proc/self/fd/{stream.fileno()}", temporary, src_dir_fd=stream.fileno(), follow_symlinks=True)
         temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -54,6 +56,15 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Replace ``path`` by ``data``, all or nothing; see :func:`atomic_write`."""
     with atomic_write(path) as stream:
         stream.write(data)
+
+
+def json_bytes(value: JSON) -> bytes:
+    """The one way in which this project writes JSON: sorted keys, so that the same value is the same bytes.
+
+    Raises:
+        ValueError: a number that JSON has no form for (NaN, infinity).
+    """
+    return (json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def digest(path: Path, algorithm: str = "sha256", advance: Callable[[int], None] = lambda _: None) -> str:
@@ -77,8 +88,8 @@ def _open_temporary(folder: Path, temporary: Path) -> tuple[int, bool]:
     return os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666), True
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable."""
+def sync_folder(folder: Path) -> None:
+    """Make renames in ``folder`` durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -86,7 +97,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _cannot_write(path: Path, error: OSError) -> PublishError:
+def cannot_write(path: Path, error: OSError) -> PublishError:
+    """``error`` in our words, with what to do about it."""
     remedy = {
         errno.ENOSPC: "free some space, or write to another disk",
         errno.ENOENT: f"make the folder first: mkdir -p {path.parent}",

@@ -1,0 +1,125 @@
+"""A build is prepared out of sight and appears in one step, complete, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from caffe2neon.errors import PublishError
+from caffe2neon.files import cannot_write, digest, sync_folder, write_bytes
+from caffe2neon.publish.build import SUMS, build_folder, find_build, format_sums, required
+from caffe2neon.publish.index import write_index
+from caffe2neon.publish.lock import claim, locked
+from caffe2neon.records import Publication
+
+#: Under the zoo's root, so that the last step is a rename within one file system; the name is hidden from listings.
+_STAGING = ".staging"
+
+
+@dataclass(frozen=True)
+class StagedBuild:
+    """A build in the making: write its files into ``folder`` (no folders within), then call :meth:`commit`."""
+
+    root: Path
+    name: str
+    build: str
+    folder: Path
+
+    def commit(self) -> Publication:
+        """Add ``SHA256SUMS``, bring all to the disk, move the folder to ``<root>/<name>/<build>``, and then rewrite ``index.json``.
+
+        Builds are immutable: where an intact one of this id exists by now (another process was faster), it stays, ``folder`` is
+        thrown away and the answer is the existing one. A damaged one is replaced.
+
+        Raises:
+            PublishError: ``<name>.prm`` or ``model.json`` is missing, the disk is full, or the index cannot be understood.
+        """
+        try:
+            self._seal()
+            with locked(self.root):
+                publication = find_build(self.root, self.name, self.build, verify=True) or self._move()
+                write_index(self.root, publication)
+        except OSError as error:
+            raise cannot_write(Path(error.filename or self.folder), error) from error
+        return publication
+
+    def _seal(self) -> None:
+        files = sorted(path.name for path in self.folder.iterdir())
+        if missing := sorted(required(self.name) - set(files)):
+            raise PublishError(f"the build is not complete: {', '.join(missing)} missing", model=self.name)
+        write_bytes(self.folder / SUMS, format_sums({file: digest(self.folder / file) for file in files}))
+        for file in files:
+            _sync_file(self.folder / file)
+        sync_folder(self.folder)
+
+    def _move(self) -> Publication:
+        target = build_folder(self.root, self.name, self.build)
+        target.parent.mkdir(exist_ok=True)
+        if target.exists():
+            target.rename(self.folder.with_name(f"{self.folder.name}-replaced"))
+        self.folder.rename(target)
+        sync_folder(target.parent)
+        sync_folder(self.root)
+        publication = find_build(self.root, self.name, self.build)
+        if publication is None:
+            raise PublishError("files vanished while they were published", path=str(target))
+        return publication
+
+
+@contextlib.contextmanager
+def staged_build(root: Path, name: str, build: str) -> Iterator[StagedBuild]:
+    """A hidden folder to prepare a build in; it is removed at the end unless it was committed.
+
+    ``root`` is made where it is missing. What killed processes left behind is cleared away first; folders of living ones stay::
+
+        with staged_build(root, name, build_id(inputs)) as stage:
+            ...  # write <name>.prm, model.json, parity.json, evaluation.json and the prototxt into stage.folder
+            publication = stage.commit()
+
+    Raises:
+        PublishError: the folder cannot be made, or the disk is full.
+    """
+    build_folder(root, name, build)
+    staging = root / _STAGING
+    folder = staging / f"{name}-{build}-{secrets.token_hex(4)}"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with locked(root):
+            staging.mkdir(exist_ok=True)
+            _remove_abandoned(staging)
+            folder.mkdir()
+            claimed = claim(folder)
+    except OSError as error:
+        raise cannot_write(Path(error.filename or folder), error) from error
+    try:
+        yield StagedBuild(root, name, build, folder)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise cannot_write(Path(error.filename or folder), error) from error
+        raise
+    finally:
+        if claimed is not None:
+            os.close(claimed)
+        with contextlib.suppress(OSError), locked(root):
+            _remove_abandoned(staging)
+            staging.rmdir()  # fails while others prepare builds
+
+
+def _remove_abandoned(staging: Path) -> None:
+    """Remove every folder that no living process has claimed. The caller holds the lock: folders are made and claimed under it."""
+    for folder in staging.iterdir():
+        claimed = claim(folder)
+        if claimed is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(claimed)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
