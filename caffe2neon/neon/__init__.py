@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from caffe2neon.neon.reader import parse_prm, read_prm
 from caffe2neon.neon.writer import write_prm, write_prm_stream
 
-__all__ = ["write_prm", "write_prm_stream"]
+__all__ = ["parse_prm", "read_prm", "write_prm", "write_prm_stream"]

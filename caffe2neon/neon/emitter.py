@@ -140,15 +140,19 @@ class Emitter:
 def _blocks(array: Array, dtype: np.dtype[Any]) -> Iterator[memoryview]:
     """The array's bytes in C order, without a second full copy: views where the layout allows, else a few rows at a time."""
     if array.dtype == dtype and array.flags.c_contiguous:
-        data = memoryview(array.reshape(-1).view(np.uint8)) if array.size else memoryview(b"")
+        data = _octets(array)
         for start in range(0, len(data), BLOCK):
             yield data[start : start + BLOCK]
     elif array.ndim < 2:
-        yield memoryview(np.ascontiguousarray(array, dtype=dtype).reshape(-1).view(np.uint8))
+        yield _octets(np.ascontiguousarray(array, dtype=dtype))
     elif array.size:
         rows = max(1, BLOCK * len(array) // (array.size * dtype.itemsize))
         for start in range(0, len(array), rows):
-            yield memoryview(np.ascontiguousarray(array[start : start + rows], dtype=dtype).reshape(-1).view(np.uint8))
+            yield _octets(np.ascontiguousarray(array[start : start + rows], dtype=dtype))
+
+
+def _octets(array: Array) -> memoryview:
+    return array.reshape(-1).view(np.uint8).data
 
 
 def _string_header(length: int) -> bytes:
