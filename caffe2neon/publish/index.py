@@ -19,8 +19,8 @@ def update_index(root: Path, publication: Publication) -> None:
     """Make ``publication`` its model's current build in ``index.json``; nothing is written where it is that already.
 
     The file is ``{"schema": 1, "models": {name: {"build", "path", "files", "accuracy", "parity"}}}``: ``files`` maps names to
-    ``{"sha256", "size"}``; ``accuracy`` is ``{"top1": percent, …}`` from the build's ``evaluation.json``, ``parity`` the worst error
-    from its ``parity.json`` (both records as JSON), null without them. Entries of other models stay as they are. Safe under
+    ``{"sha256", "size"}``; ``accuracy`` is ``{"top1": percent, …}`` from the build's ``evaluation.json``, ``parity`` the worst
+    error from its ``parity.json`` (both records as JSON), null without them. Entries of other models stay as they are. Safe under
     concurrent processes.
 
     Raises:
