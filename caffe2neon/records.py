@@ -20,6 +20,9 @@ Array: TypeAlias = NDArray[Any]
 Shape: TypeAlias = tuple[int, ...]
 JSON: TypeAlias = bool | int | float | str | list["JSON"] | dict[str, "JSON"] | None
 
+#: Told how far a long step is: what it does ("download x.caffemodel"), how much is done, and of how much (None: not known).
+Progress: TypeAlias = Callable[[str, int, int | None], None]
+
 
 # ---- manifest ----
 
@@ -132,7 +135,7 @@ class FetchedModel:
 # ---- caffe ----
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CaffeLayer:
     """One layer in Caffe's newest form, whatever form its file had. ``line`` counts from 1; 0 where there is none (binary nets)."""
 
@@ -198,7 +201,7 @@ class Blob:
         return f"{self.name}#{self.version}" if self.version else self.name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Node:
     """A layer between blob versions; ``params`` are the shapes Caffe would give its learnable blobs."""
 
@@ -236,6 +239,19 @@ class Graph:
     nodes: tuple[Node, ...]
     inputs: tuple[Blob, ...]
     outputs: tuple[Blob, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the outputs of a graph are computed, taken apart by structure.
+
+    ``trunk`` leads from the input to the main output (the one whose layer comes last); each of ``sides`` leads from a blob on the
+    trunk to another output, in the order in which the trunk passes those blobs. Nodes that no output needs are gone.
+    """
+
+    graph: Graph
+    trunk: Chain
+    sides: tuple[Chain, ...] = ()
 
 
 # ---- neon ----
@@ -419,6 +435,10 @@ class Outcome:
     evaluation: Evaluation | None = None
     publication: Publication | None = None
     warnings: tuple[str, ...] = ()
+
+
+def no_progress(what: str, done: int, total: int | None) -> None:
+    """A :data:`Progress` that tells nobody."""
 
 
 def float32(array: Array) -> NDArray[np.float32]:

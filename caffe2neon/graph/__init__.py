@@ -1,7 +1,7 @@
-"""CaffeNet -> Graph: blob versions, shapes, passes, regions."""
+"""CaffeNet -> Graph -> Layout: blob versions, shapes, passes, regions."""
 
 from caffe2neon.graph.build import build_graph
-from caffe2neon.graph.passes import drop_dead, drop_splits
-from caffe2neon.graph.regions import Regions
+from caffe2neon.graph.layout import lay_out
+from caffe2neon.graph.shapes import known_types
 
-__all__ = ["Regions", "build_graph", "drop_dead", "drop_splits"]
+__all__ = ["build_graph", "known_types", "lay_out"]

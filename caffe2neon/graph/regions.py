@@ -7,7 +7,7 @@ nodes, each arm gets them: a chain says what a value is, not how often it is com
 
 from __future__ import annotations
 
-from caffe2neon.errors import GraphError
+from caffe2neon.errors import Finding, UnsupportedError, Where
 from caffe2neon.records import Blob, Chain, Fork, Graph, Node
 
 
@@ -29,7 +29,7 @@ class Regions:
         """How ``target`` is computed from ``source``, which must dominate it.
 
         Raises:
-            GraphError: a join on the way depends on more than one input of the net.
+            UnsupportedError: a join on the way depends on several inputs of the net.
         """
         items: list[Node | Fork] = []
         blob = target
@@ -45,6 +45,24 @@ class Regions:
             blob = start
         return Chain(source, tuple(reversed(items)))
 
+    def input_of(self, blob: Blob) -> Blob:
+        """The input of the net that ``blob`` is computed from.
+
+        Raises:
+            UnsupportedError: it is computed from several.
+        """
+        while (dominator := self._dominator[blob]) is not None:
+            blob = dominator
+        if self._producer[blob].bottoms:
+            raise self._several_inputs(self._producer[blob])
+        return blob
+
+    def common(self, *blobs: Blob) -> Blob:
+        """The last blob that all paths to ``blobs`` pass; they must have one input."""
+        blob = self._nearest_common(blobs)
+        assert blob is not None, "callers have compared the inputs"
+        return blob
+
     def _nearest_common(self, blobs: tuple[Blob, ...]) -> Blob | None:
         """The last blob that all paths to ``blobs`` pass; None where they start from different inputs."""
         common: Blob | None = blobs[0]
@@ -59,12 +77,6 @@ class Regions:
                     blob = self._dominator[blob]
         return common
 
-    def _several_inputs(self, node: Node) -> GraphError:
-        layer = node.layer
-        return GraphError(
-            "depends on more than one input of the net; a neon Sequential has one",
-            layer=layer.name,
-            layer_type=layer.type,
-            path=self._graph.net.path,
-            line=layer.line,
-        )
+    def _several_inputs(self, node: Node) -> UnsupportedError:
+        where = Where(path=self._graph.net.path, line=node.layer.line, layer=node.layer.name, layer_type=node.layer.type)
+        return UnsupportedError([Finding(where, "joins values of different inputs of the net; a neon model has one input")])

@@ -1,0 +1,24 @@
+"""Layers that change no number at inference."""
+
+from __future__ import annotations
+
+from caffe2neon.convert.neon_layers import dropout, shortest
+from caffe2neon.convert.registry import Refused, Site, converter
+from caffe2neon.records import NeonLayer
+
+
+@converter("Dropout")
+def convert_dropout(site: Site) -> list[NeonLayer]:
+    """Inverted in Caffe and in neon's caffe mode: identity at inference, so it stays for whoever trains on."""
+    ratio = shortest(site.node.layer.param.dropout_param.dropout_ratio)
+    if not 0 <= ratio < 1:
+        raise Refused(f"has dropout_ratio {ratio:g}, outside [0, 1)")
+    return [dropout(site.name, 1 - ratio)]
+
+
+@converter("Flatten")
+def convert_flatten(site: Site) -> list[NeonLayer]:
+    """neon's features are flat already, in Caffe's order (C, H, W)."""
+    if len(site.node.tops[0].shape) != 2:
+        raise Refused("flattens some axes and keeps others, a shape that neon has not got")
+    return []

@@ -1,0 +1,156 @@
+"""The whole way from a layout to a neon model description."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from caffe2neon import __version__
+from caffe2neon.convert.buffers import within_buffers
+from caffe2neon.convert.registry import Joint, Refused, Site, find_converter, find_joiner
+from caffe2neon.convert.shapes import features, out_shape
+from caffe2neon.convert.structure import Assembler, Made
+from caffe2neon.convert.weights import Blobs, fit, pending
+from caffe2neon.errors import Finding, UnsupportedError, Where
+from caffe2neon.records import (
+    META,
+    Blob,
+    CaffeLayer,
+    CaffeNet,
+    CaffeWeights,
+    Chain,
+    Fork,
+    Graph,
+    Layout,
+    NeonLayer,
+    NeonModel,
+    Node,
+    Preprocess,
+    Shape,
+)
+
+#: The version of neon whose serialization this is.
+NEON_VERSION = "1.4.0"
+
+
+def check_types(net: CaffeNet) -> list[Finding]:
+    """Every layer whose type alone rules it out; needs no shapes, so it works where the graph cannot be built."""
+    findings = []
+    for layer in net.layers:
+        if layer.type in ("Input", "Split", "Silence"):
+            continue
+        try:
+            (find_joiner if len(layer.bottoms) > 1 else find_converter)(layer.type)
+        except Refused as refused:
+            findings.append(_finding(net, layer, refused))
+    return findings
+
+
+def convert(
+    layout: Layout,
+    weights: CaffeWeights | None = None,
+    *,
+    source: Mapping[str, Any] | None = None,
+    preprocess: Preprocess | None = None,
+) -> NeonModel:
+    """The neon model that computes the same numbers. Nothing is read from ``weights`` but shapes: arrays are made when written.
+
+    Args:
+        weights: None gives a model with zeros, to see what would convert.
+        source: names and hashes of the files, recorded in the model.
+        preprocess: recorded in the model.
+
+    Raises:
+        UnsupportedError: all layers and structures that neon has no exact form for, at once, before weights are looked at.
+        WeightsError: the caffemodel does not fit the net.
+    """
+    graph = layout.graph
+    name = graph.net.name or "net"
+    made, notes, findings = _make_layers(graph, layout.trunk.source, pending(graph))
+    if findings:
+        raise UnsupportedError(findings)
+    if weights is not None:
+        made, notes, _ = _make_layers(graph, layout.trunk.source, fit(graph, weights))
+    assembler = Assembler(made)
+    shape = _input_shape(layout.trunk.source)
+    try:
+        root = within_buffers(assembler.root(layout, name), shape)
+    except Refused as refused:
+        raise UnsupportedError([Finding(Where(path=graph.net.path), refused.reason, refused.remedy)]) from None
+    meta: dict[str, Any] = {
+        "version": __version__,
+        "inputs": [layout.trunk.source.name],
+        "outputs": [_end(chain).key for chain in (layout.trunk, *layout.sides)],
+        "trace": [list(pair) for pair in assembler.trace],
+        "source": dict(source or {}),
+        "notes": list(dict.fromkeys(notes)),
+    }
+    if preprocess is not None:
+        meta["preprocess"] = asdict(preprocess)
+    header = {
+        "backend": {"compat_mode": "caffe"},
+        "cost": None,
+        "neon_version": NEON_VERSION,
+        "epoch_index": 0,
+        "train_input_shape": shape,
+        META: meta,
+    }
+    return NeonModel(root, header)
+
+
+def _make_layers(graph: Graph, source: Blob, blobs: Blobs) -> tuple[Made, list[str], list[Finding]]:
+    """Run every node's converter; follow neon's shapes from ``source`` on."""
+    shapes: dict[Blob, Shape] = {source: _input_shape(source)}
+    layers: dict[Node, list[NeonLayer]] = {}
+    joints: dict[Node, Joint] = {}
+    notes: list[str] = []
+    findings: list[Finding] = []
+    for node in graph.nodes:
+        if not node.bottoms:
+            continue
+        try:
+            bottoms = tuple(shapes.get(blob, _natural(blob)) for blob in node.bottoms)
+            if len(bottoms) > 1:
+                joints[node] = joint = find_joiner(node.layer.type)(node, node.layer.name, bottoms)
+                shape = joint.shape
+            else:
+                site = Site(node, bottoms[0], blobs.get(node.layer.name, ()), node.layer.name, notes)
+                layers[node] = find_converter(node.layer.type)(site)
+                shape = bottoms[0]
+                for layer in layers[node]:
+                    shape = out_shape(layer, shape)
+            _same_count(node, shape)
+            shapes.update((top, shape) for top in node.tops)
+        except Refused as refused:
+            findings.append(_finding(graph.net, node.layer, refused))
+    return Made(layers, joints), notes, findings
+
+
+def _end(chain: Chain) -> Blob:
+    last = chain.items[-1] if chain.items else None
+    if last is None:
+        return chain.source
+    return (last.join if isinstance(last, Fork) else last).tops[0]
+
+
+def _natural(blob: Blob) -> Shape:
+    """The neon shape of a blob whose own layer was refused, so that layers behind it can still be judged."""
+    return blob.shape[1:] if len(blob.shape) == 4 else (features(blob.shape[1:]), 1)
+
+
+def _input_shape(blob: Blob) -> Shape:
+    """What neon is told of its data: (C, H, W), or (F,) for flat input."""
+    return blob.shape[1:] if len(blob.shape) == 4 else (features(blob.shape[1:]),)
+
+
+def _same_count(node: Node, shape: Shape) -> None:
+    wanted = features(node.tops[0].shape[1:])
+    if features(shape) != wanted:
+        made, asked = ("×".join(map(str, s)) for s in (shape, node.tops[0].shape[1:]))
+        raise Refused(f"gives {asked} in Caffe, {made} in neon")
+
+
+def _finding(net: CaffeNet, layer: CaffeLayer, refused: Refused) -> Finding:
+    where = Where(path=net.path, line=layer.line, layer=layer.name, layer_type=layer.type)
+    return Finding(where, refused.reason, refused.remedy)

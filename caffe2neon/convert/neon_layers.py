@@ -1,0 +1,137 @@
+"""Constructors of neon layer records, with arguments that neon v1.4.0 accepts: it refuses any other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from caffe2neon.records import Array, Deferred, NeonContainer, NeonLayer, Shape, float32
+
+_LAYER = "neon.layers.layer."
+_CONTAINER = "neon.layers.container."
+_TRANSFORM = "neon.transforms.activation."
+
+#: neon fills weights by this before the file's own replace them; Linear and Bias cannot be built without one.
+_INIT = {"type": "neon.initializers.initializer.Constant", "config": {"val": 0.0}}
+
+
+def convolution(name: str, weight: Deferred, *, stride: Shape = (1, 1), pad: Shape = (0, 0)) -> NeonLayer:
+    """``weight`` is Caffe's dense (K, C, R, S); neon keeps (C·R·S, K)."""
+    outputs, channels, rows, columns = weight.shape
+    config = {
+        "name": name,
+        "fshape": {"R": rows, "S": columns, "K": outputs},
+        "strides": {"str_h": stride[0], "str_w": stride[1]},
+        "padding": {"pad_h": pad[0], "pad_w": pad[1]},
+        "init": _INIT,
+    }
+
+    def make() -> Array:
+        # (K, C, R, S) -> (C, R, S, K) -> (C·R·S, K)
+        return np.ascontiguousarray(weight.make().reshape(outputs, -1).T)
+
+    return NeonLayer(_LAYER + "Convolution", config, {"W": Deferred((channels * rows * columns, outputs), make)})
+
+
+def linear(name: str, weight: Deferred) -> NeonLayer:
+    """``weight`` is (nout, nin), the layout of Caffe and of neon."""
+    return NeonLayer(_LAYER + "Linear", {"name": name, "nout": weight.shape[0], "init": _INIT}, {"W": weight})
+
+
+def bias(name: str, weight: Deferred) -> NeonLayer:
+    """``weight`` is (n,); neon keeps (n, 1)."""
+    column = Deferred((weight.shape[0], 1), lambda: weight.make().reshape(-1, 1))
+    return NeonLayer(_LAYER + "Bias", {"name": name, "init": _INIT}, {"W": column})
+
+
+def pooling(name: str, op: str, kernel: Shape | None, *, stride: Shape = (1, 1), pad: Shape = (0, 0)) -> NeonLayer:
+    """``op`` is max or avg; a kernel of None is the whole map."""
+    config: dict[str, Any] = {"name": name, "op": op}
+    if kernel is None:
+        config["fshape"] = "all"
+    else:
+        config["fshape"] = {"R": kernel[0], "S": kernel[1]}
+        config["strides"] = {"str_h": stride[0], "str_w": stride[1]}
+        config["padding"] = {"pad_h": pad[0], "pad_w": pad[1]}
+    return NeonLayer(_LAYER + "Pooling", config)
+
+
+def lrn(name: str, depth: int, ascale: float, bpower: float) -> NeonLayer:
+    """``(1 + ascale/depth · Σx²)^-bpower``. Floats always: neon on Python 2 divides an integer ``ascale`` as an integer."""
+    return NeonLayer(_LAYER + "LRN", {"name": name, "depth": depth, "ascale": float(ascale), "bpower": float(bpower)})
+
+
+def activation(name: str, transform: str, **config: Any) -> NeonLayer:
+    """``transform`` is a class of ``neon.transforms.activation``."""
+    return NeonLayer(_LAYER + "Activation", {"name": name, "transform": {"type": _TRANSFORM + transform, "config": config}})
+
+
+def dropout(name: str, keep: float) -> NeonLayer:
+    return NeonLayer(_LAYER + "Dropout", {"name": name, "keep": keep})
+
+
+def skip_node(name: str) -> NeonLayer:
+    """Copies its input into a buffer of its own."""
+    return NeonLayer(_LAYER + "SkipNode", {"name": name})
+
+
+def branch_node(name: str) -> NeonLayer:
+    """Names are singletons of the process in neon: use one name per model and blob."""
+    return NeonLayer(_LAYER + "BranchNode", {"name": name})
+
+
+def sequential(layers: Sequence[NeonLayer | NeonContainer], name: str | None = None) -> NeonContainer:
+    return NeonContainer(_CONTAINER + "Sequential", {"name": name} if name else {}, tuple(layers))
+
+
+def merge(name: str, kind: str) -> NeonContainer:
+    """``kind`` is depth (channels) or stack (flat); the arms come later."""
+    return NeonContainer(_CONTAINER + "MergeBroadcast", {"name": name, "merge": kind}, ())
+
+
+def merge_sum(name: str) -> NeonContainer:
+    return NeonContainer(_CONTAINER + "MergeSum", {"name": name}, ())
+
+
+def tree(branches: Sequence[NeonContainer], name: str) -> NeonContainer:
+    """The first branch is the trunk; the others follow in the order of their branch nodes."""
+    return NeonContainer(_CONTAINER + "Tree", {"name": name}, tuple(branches))
+
+
+def selector(name: str, channels: int, *, pad: Shape = (0, 0), crop: Shape = (0, 0)) -> NeonLayer:
+    """A one-hot convolution: pads the map with ``pad`` zeros on each side, then takes ``crop`` rows and columns off its end.
+
+    With the one at the window's first tap, output (i, j) is padded input (i, j); a window of 1 + crop ends that much earlier.
+    """
+
+    def make() -> Array:
+        weight = np.zeros((channels, channels, 1 + crop[0], 1 + crop[1]), np.float32)
+        weight[np.arange(channels), np.arange(channels), 0, 0] = 1
+        return weight
+
+    return convolution(name, Deferred((channels, channels, 1 + crop[0], 1 + crop[1]), make), pad=pad)
+
+
+def shortest(value: float) -> float:
+    """A float32 of a prototxt as the number its author wrote: 0.1, not 0.10000000149."""
+    return float(str(np.float32(value)))
+
+
+def dense(weight: Deferred, group: int, dilation: Shape) -> Deferred:
+    """A grouped and dilated (K, C/group, R, S) as the dense, undilated weights that compute the same, zeros filled in."""
+    outputs, per_group, rows, columns = weight.shape
+    shape = (outputs, per_group * group, (rows - 1) * dilation[0] + 1, (columns - 1) * dilation[1] + 1)
+    if shape == weight.shape:
+        return weight
+
+    def make() -> Array:
+        source, result = float32(weight.make()), np.zeros(shape, np.float32)
+        step = outputs // group
+        for g in range(group):
+            maps, channels = slice(g * step, (g + 1) * step), slice(g * per_group, (g + 1) * per_group)
+            result[maps, channels, :: dilation[0], :: dilation[1]] = source[maps]
+        return result
+
+    return Deferred(shape, make)

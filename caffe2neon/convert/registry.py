@@ -1,0 +1,113 @@
+"""Converters by layer type: how one Caffe layer becomes neon layers, or why it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from caffe2neon.records import Deferred, NeonContainer, NeonLayer, Node, Shape
+
+
+class Refused(Exception):
+    """neon v1.4.0 has no exact form for this; the caller knows which layer it is."""
+
+    def __init__(self, reason: str, remedy: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.remedy = remedy
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a converter sees of one layer.
+
+    ``shape`` is the neon shape of its bottom, (C, H, W) or (F, 1); ``blobs`` are its learnable blobs, in Caffe's order and shapes,
+    float32 when made; ``name`` is the neon name; ``notes`` collects sentences for people.
+    """
+
+    node: Node
+    shape: Shape
+    blobs: tuple[Deferred, ...]
+    name: str
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Joint:
+    """How a join is written: the container without its arms, and layers to put at the end of each arm (coefficients)."""
+
+    container: NeonContainer
+    tails: tuple[tuple[NeonLayer, ...], ...]
+    shape: Shape
+
+
+Converter: TypeAlias = Callable[[Site], list[NeonLayer]]
+Joiner: TypeAlias = Callable[[Node, str, tuple[Shape, ...]], Joint]
+
+_CONVERTERS: dict[str, Converter] = {}
+_JOINERS: dict[str, Joiner] = {}
+_REASONS: dict[str, tuple[str, str]] = {}
+
+
+def _register(types: tuple[str, ...], what: object, table: dict[str, object]) -> None:
+    for name in types:
+        if name in _CONVERTERS or name in _JOINERS or name in _REASONS:
+            raise ValueError(f"two converters for layer type {name}")
+        table[name] = what
+
+
+def converter(*types: str) -> Callable[[Converter], Converter]:
+    """Register a converter of layers with one bottom and one top."""
+
+    def register(function: Converter) -> Converter:
+        _register(types, function, _CONVERTERS)  # type: ignore[arg-type]
+        return function
+
+    return register
+
+
+def joiner(*types: str) -> Callable[[Joiner], Joiner]:
+    """Register what joins several bottoms."""
+
+    def register(function: Joiner) -> Joiner:
+        _register(types, function, _JOINERS)  # type: ignore[arg-type]
+        return function
+
+    return register
+
+
+def refuse(*types: str, reason: str, remedy: str = "") -> None:
+    """Register layer types that neon cannot express at all."""
+    _register(types, (reason, remedy), _REASONS)  # type: ignore[arg-type]
+
+
+def find_converter(layer_type: str) -> Converter:
+    """
+    Raises:
+        Refused: with the reason, for every type that has no converter.
+    """
+    if layer_type in _CONVERTERS:
+        return _CONVERTERS[layer_type]
+    if layer_type in _REASONS:
+        raise Refused(*_REASONS[layer_type])
+    if layer_type in _JOINERS:
+        raise Refused("needs at least two bottoms")
+    raise Refused("not a layer type of BVLC Caffe", "layers of a fork need the fork's own converter")
+
+
+def find_joiner(layer_type: str) -> Joiner:
+    """
+    Raises:
+        Refused: with the reason, for every type that joins nothing.
+    """
+    if layer_type in _JOINERS:
+        return _JOINERS[layer_type]
+    if layer_type in _REASONS:
+        raise Refused(*_REASONS[layer_type])
+    raise Refused("joins several bottoms, which neon can only concatenate or add")
+
+
+def registered_types() -> frozenset[str]:
+    """All layer types that have a converter or a reason."""
+    return frozenset(_CONVERTERS) | frozenset(_JOINERS) | frozenset(_REASONS)

@@ -1,0 +1,147 @@
+"""Chains and forks become neon containers, within the limits of what neon v1.4.0 builds.
+
+neon's rules, measured: a Sequential begins with a layer that owns its output; Bias, Activation and Dropout work in their input's
+buffer; a layer that adds to a sum must take ``beta``. A SkipNode owns its output, takes ``beta``, and copies: put before or behind,
+it makes the rest fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias, TypeVar
+
+from caffe2neon.convert.neon_layers import branch_node, sequential, skip_node, tree
+from caffe2neon.convert.registry import Joint
+from caffe2neon.records import Blob, Chain, Fork, Layout, NeonContainer, NeonLayer, Node
+
+Item: TypeAlias = "NeonLayer | NeonContainer"
+ItemT = TypeVar("ItemT", NeonLayer, NeonContainer)
+
+#: Layers that write into their input's buffer. Dropout may begin a Sequential all the same, and then spoils what other arms read.
+_IN_PLACE = frozenset({"Bias", "Activation", "Dropout", "BranchNode", "DataTransform"})
+#: Layers that can add to what is in their output already.
+_TAKES_BETA = frozenset({"Convolution", "Linear", "Pooling", "BatchNorm", "SkipNode"})
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the converters made of the graph's nodes: layers of plain nodes, joints of joins."""
+
+    layers: Mapping[Node, list[NeonLayer]]
+    joints: Mapping[Node, Joint]
+
+
+class Assembler:
+    """Puts the made layers together; remembers which names are taken and which blob each layer's output is."""
+
+    def __init__(self, made: Made) -> None:
+        self._made = made
+        self._emitted: dict[Node, int] = {}
+        self.trace: list[tuple[str, str]] = []
+
+    def root(self, layout: Layout, name: str) -> NeonContainer:
+        """The top container: a Sequential, or a Tree where the net has several outputs.
+
+        neon's BranchNode hands out the buffer itself, so what follows it in place, on the trunk or on the side, works on a copy.
+        A Tree runs its sides in training mode even at inference: Dropout would be live there, and is left out.
+        """
+        sources = {side.source for side in layout.sides}
+        main = _own_buffers(self._trunk_items(layout.trunk, sources, name), name)
+        if not layout.sides:
+            return sequential(main, name)
+        trees = [sequential(main, f"{name}_trunk")]
+        for index, side in enumerate(layout.sides, 1):
+            items = [item for item in self.items(side) if not (isinstance(item, NeonLayer) and item.kind == "Dropout")]
+            node = branch_node(_branch_name(name, side.source))
+            trees.append(sequential(_own_buffers([node, *items], f"{name}_side{index}"), f"{name}_side{index}"))
+        return tree(trees, name)
+
+    def items(self, chain: Chain) -> list[Item]:
+        """Layers and containers one after the other."""
+        return [layer for part in chain.items for layer in self._part(part)]
+
+    def _trunk_items(self, chain: Chain, sources: Collection[Blob], name: str) -> list[Item]:
+        """The same, with a BranchNode behind each blob where a side begins."""
+        items: list[Item] = []
+        if chain.source in sources:
+            items += [skip_node(f"{name}_skip"), branch_node(_branch_name(name, chain.source))]
+        for part in chain.items:
+            items += self._part(part)
+            blob = (part.join if isinstance(part, Fork) else part).tops[0]
+            if blob in sources:
+                items.append(branch_node(_branch_name(name, blob)))
+        return items
+
+    def _part(self, part: Node | Fork) -> Sequence[Item]:
+        return [self._merge(part)] if isinstance(part, Fork) else self._plain(part)
+
+    def _plain(self, node: Node) -> list[NeonLayer]:
+        layers = self._made.layers[node]
+        count = self._count(node, layers[-1].name if layers else "")
+        return layers if count == 1 else [_renamed(layer, count) for layer in layers]
+
+    def _merge(self, fork: Fork) -> NeonContainer:
+        joint = self._made.joints[fork.join]
+        adds = joint.container.kind == "MergeSum"
+        arms = []
+        for index, (arm, tail) in enumerate(zip(fork.arms, joint.tails, strict=True)):
+            name = f"{joint.container.name}_arm{index}"
+            arms.append(sequential(finish([*self.items(arm), *tail], name, adds=adds and index > 0), name))
+        count = self._count(fork.join, joint.container.name)
+        container = joint.container if count == 1 else _renamed(joint.container, count)
+        return replace(container, layers=tuple(arms))
+
+    def _count(self, node: Node, name: str) -> int:
+        """How often ``node`` has been written by now; the first time, its layer's output is noted as its blob."""
+        count = self._emitted[node] = self._emitted.get(node, 0) + 1
+        if count == 1 and name:
+            self.trace.append((node.tops[0].key, name))
+        return count
+
+
+def _renamed(item: ItemT, count: int) -> ItemT:
+    """neon finds layers by name, so a repeated one gets a name of its own."""
+    return replace(item, config={**item.config, "name": f"{item.name}@{count}"})
+
+
+def begin(items: Sequence[Item], name: str) -> list[Item]:
+    """What begins with a layer that owns its output: a SkipNode goes first where the items do not."""
+    if not items or (isinstance(items[0], NeonLayer) and items[0].kind in _IN_PLACE):
+        return [skip_node(f"{name}_skip"), *items]
+    return list(items)
+
+
+def finish(items: Sequence[Item], name: str, *, adds: bool) -> list[Item]:
+    """The content of an arm: begins as it must, ends in a layer that takes ``beta`` where the arm adds to a sum."""
+    content = begin(items, name)
+    last = content[-1]
+    if adds and not (isinstance(last, NeonLayer) and last.kind in _TAKES_BETA):
+        content.append(skip_node(f"{name}_end"))
+    return content
+
+
+def _own_buffers(items: Sequence[Item], name: str) -> list[Item]:
+    """Begin with a layer that owns its output, and never work in place in a buffer that a BranchNode has handed out.
+
+    A container at the very start gets a SkipNode before it: neon counts the inputs of the layers after the first for its buffers.
+    """
+    result: list[Item] = []
+    if items and items[0].kind == "BranchNode":
+        result.append(items[0])
+        items = items[1:]
+    elif items and isinstance(items[0], NeonContainer):
+        result.append(skip_node(f"{name}_skip"))
+    else:
+        items = begin(items, name)
+    for item in items:
+        if result and result[-1].kind == "BranchNode" and item.kind in _IN_PLACE:
+            result.append(skip_node(f"{result[-1].name}_copy"))
+        result.append(item)
+    if result[-1].kind == "BranchNode":
+        result.append(skip_node(f"{result[-1].name}_copy"))
+    return result
+
+
+def _branch_name(model: str, blob: Blob) -> str:
+    return f"{model}/{blob.key}"
