@@ -34,7 +34,8 @@ class OnnxGraph:
         from onnx import numpy_helper
 
         array = np.asarray(value)
-        array = np.ascontiguousarray(array, dtype=np.int64 if array.dtype.kind in "iu" else np.float32)
+        # not ascontiguousarray, which gives a scalar an axis
+        array = np.asarray(array, dtype=np.int64 if array.dtype.kind in "iu" else np.float32, order="C")
         name = self._name("c")
         self._constants.append(numpy_helper.from_array(array, name))
         return name

@@ -1,0 +1,26 @@
+"""One file a layer family; importing this package fills the registry."""
+
+from caffe2neon.engines.caffe_embedded.layers import (  # noqa: F401 - each registers its layers
+    accuracy,
+    activation,
+    argmax,
+    arithmetic,
+    batch_norm,
+    concat,
+    convolution,
+    crop,
+    data,
+    dropout,
+    eltwise,
+    inner_product,
+    loss,
+    lrn,
+    mvn,
+    pooling,
+    reduction,
+    scale,
+    shape,
+    softmax,
+    split,
+    tile,
+)
