@@ -333,8 +333,13 @@ class NeonModel:
 
     @property
     def input_shape(self) -> Shape | None:
-        """(C, H, W) as recorded under neon's own key ``train_input_shape``; None in files that do not say."""
+        """(C, H, W) as recorded under neon's own key ``train_input_shape``; None in files that do not say.
+
+        neon records a vector's length as a plain integer.
+        """
         shape = self.header.get("train_input_shape")
+        if isinstance(shape, int):
+            return (shape,)
         return tuple(int(n) for n in shape) if isinstance(shape, tuple | list) else None
 
     @property
