@@ -66,7 +66,7 @@ def _datasets(top: Section, folder: Path) -> dict[str, DatasetSpec]:
         entry.require("kind")
         entry.require("path")
         kind = entry.choice("kind", _DATASET_KINDS, "")
-        if kind in ("idx", "image_list"):
+        if kind == "idx":
             entry.require("labels")
         elif kind == "npz" and "labels" in entry:
             entry.wrong("labels", "an npz file holds its labels itself")

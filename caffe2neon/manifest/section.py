@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from caffe2neon.manifest.document import Item, Mistakes
 
 
-def nearest(name: str, known: Collection[str]) -> str:
-    """``; did you mean 'x'?``, or "" where nothing is near."""
-    close = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.6)
+def nearest(name: str, known: Collection[str], count: int = 1) -> str:
+    """``; did you mean 'x'?`` with up to ``count`` names, or "" where nothing is near."""
+    close = difflib.get_close_matches(name, sorted(known), n=count, cutoff=0.6)
     return f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
 
 

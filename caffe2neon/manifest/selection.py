@@ -23,7 +23,7 @@ def select(manifest: Manifest, patterns: Sequence[str] = (), groups: Sequence[st
     names = [model.name for model in manifest.models]
     known_groups = sorted({group for model in manifest.models for group in model.groups})
     problems = [
-        f"no entry {'matches' if _is_glob(pattern) else 'is named'} {pattern!r}{nearest(pattern, names)}"
+        f"no entry {'matches' if _is_glob(pattern) else 'is named'} {pattern!r}{nearest(pattern, names, count=3)}"
         for pattern in patterns
         if not any(fnmatchcase(name, pattern) for name in names)
     ]
