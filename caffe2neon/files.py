@@ -52,6 +52,11 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+def open_path(stream: BinaryIO) -> Path:
+    """A path by which others may read what was written to ``stream`` so far, while it has no name yet."""
+    return Path(f"/proc/{os.getpid()}/fd/{stream.fileno()}")
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace ``path`` by ``data``, all or nothing; see :func:`atomic_write`."""
     with atomic_write(path) as stream:

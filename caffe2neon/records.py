@@ -52,6 +52,12 @@ class Preprocess:
     mean: tuple[float, ...] = ()
     scale: float = 1.0
 
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Preprocess:
+        """What :attr:`NeonModel.meta` holds of it; fields that this version does not know are left out."""
+        known = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
+
 
 @dataclass(frozen=True)
 class Published:

@@ -1,7 +1,7 @@
 """Layout -> NeonModel: one converter per layer family, containers by structure."""
 
 from caffe2neon.convert import layers
-from caffe2neon.convert.model import check_types, convert
+from caffe2neon.convert.model import check, check_types, convert
 from caffe2neon.convert.registry import registered_types
 
-__all__ = ["check_types", "convert", "layers", "registered_types"]
+__all__ = ["check", "check_types", "convert", "layers", "registered_types"]

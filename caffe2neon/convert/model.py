@@ -38,13 +38,18 @@ def check_types(net: CaffeNet) -> list[Finding]:
     """Every layer whose type alone rules it out; needs no shapes, so it works where the graph cannot be built."""
     findings = []
     for layer in net.layers:
-        if layer.type in ("Input", "Split", "Silence"):
+        if not layer.bottoms or layer.type in ("Split", "Silence"):
             continue
         try:
             (find_joiner if len(layer.bottoms) > 1 else find_converter)(layer.type)
         except Refused as refused:
             findings.append(_finding(net, layer, refused))
     return findings
+
+
+def check(graph: Graph) -> list[Finding]:
+    """Every layer that neon has no exact form for; ``graph`` is simplified."""
+    return _make_layers(graph, pending(graph))[2]
 
 
 def convert(
@@ -62,16 +67,15 @@ def convert(
         preprocess: recorded in the model.
 
     Raises:
-        UnsupportedError: all layers and structures that neon has no exact form for, at once, before weights are looked at.
+        UnsupportedError: all layers, or else structures, that neon has no exact form for, at once.
         WeightsError: the caffemodel does not fit the net.
     """
     graph = layout.graph
     name = graph.net.name or "net"
-    made, notes, findings = _make_layers(graph, layout.trunk.source, pending(graph))
+    blobs = pending(graph) if weights is None else fit(graph, weights)
+    made, notes, findings = _make_layers(graph, blobs)
     if findings:
         raise UnsupportedError(findings)
-    if weights is not None:
-        made, notes, _ = _make_layers(graph, layout.trunk.source, fit(graph, weights))
     assembler = Assembler(made)
     shape = _input_shape(layout.trunk.source)
     try:
@@ -99,9 +103,9 @@ def convert(
     return NeonModel(root, header)
 
 
-def _make_layers(graph: Graph, source: Blob, blobs: Blobs) -> tuple[Made, list[str], list[Finding]]:
-    """Run every node's converter; follow neon's shapes from ``source`` on."""
-    shapes: dict[Blob, Shape] = {source: _input_shape(source)}
+def _make_layers(graph: Graph, blobs: Blobs) -> tuple[Made, list[str], list[Finding]]:
+    """Run every node's converter; follow neon's shapes from the inputs on."""
+    shapes: dict[Blob, Shape] = {}
     layers: dict[Node, list[NeonLayer]] = {}
     joints: dict[Node, Joint] = {}
     notes: list[str] = []
@@ -135,7 +139,7 @@ def _end(chain: Chain) -> Blob:
 
 
 def _natural(blob: Blob) -> Shape:
-    """The neon shape of a blob whose own layer was refused, so that layers behind it can still be judged."""
+    """The neon shape of an input, or of a blob whose own layer was refused, so that layers behind it can still be judged."""
     return blob.shape[1:] if len(blob.shape) == 4 else (features(blob.shape[1:]), 1)
 
 

@@ -2,6 +2,7 @@
 
 from caffe2neon.graph.build import build_graph
 from caffe2neon.graph.layout import lay_out
+from caffe2neon.graph.passes import simplify
 from caffe2neon.graph.shapes import known_types
 
-__all__ = ["build_graph", "known_types", "lay_out"]
+__all__ = ["build_graph", "known_types", "lay_out", "simplify"]

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from caffe2neon.errors import Finding, UnsupportedError, Where
-from caffe2neon.graph.passes import drop_dead, drop_splits
 from caffe2neon.graph.regions import Regions
 from caffe2neon.records import Blob, Chain, Fork, Graph, Layout
 
 
 def lay_out(graph: Graph) -> Layout:
-    """Take the graph apart; see :class:`Layout`.
+    """Take a simplified graph apart; see :class:`Layout`.
 
     Raises:
         UnsupportedError: outputs that depend on several inputs, which no neon container takes; a net without any layer.
     """
-    graph = drop_dead(drop_splits(graph))
     regions = Regions(graph)
     order = {blob: index for index, node in enumerate(graph.nodes) for blob in node.tops}
     outputs = sorted((blob for blob in graph.outputs if blob not in graph.inputs), key=order.__getitem__)

@@ -7,7 +7,12 @@ from dataclasses import replace
 from caffe2neon.records import Blob, Graph, Node
 
 
-def drop_splits(graph: Graph) -> Graph:
+def simplify(graph: Graph) -> Graph:
+    """All passes, in their order."""
+    return _drop_dead(_drop_splits(graph))
+
+
+def _drop_splits(graph: Graph) -> Graph:
     """Let every reader of a Split's top read its bottom: in neon a value may have any number of readers in a container."""
     alias: dict[Blob, Blob] = {}
     kept: list[Node] = []
@@ -20,7 +25,7 @@ def drop_splits(graph: Graph) -> Graph:
     return replace(graph, nodes=tuple(kept), outputs=tuple(dict.fromkeys(alias.get(blob, blob) for blob in graph.outputs)))
 
 
-def drop_dead(graph: Graph) -> Graph:
+def _drop_dead(graph: Graph) -> Graph:
     """Take out the nodes that no output needs: Silence, and whatever only it reads."""
     nodes = [node for node in graph.nodes if node.layer.type != "Silence"]
     needed = set(graph.outputs)

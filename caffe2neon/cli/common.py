@@ -1,0 +1,135 @@
+"""What all commands share: errors as exit codes, progress, and options that return in several of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from caffe2neon.errors import Caffe2NeonError, ManifestError, UsageError
+from caffe2neon.records import Preprocess
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: A file that must be there. Whether it can be read as what it should be, the rooms say better than click.
+FILE = click.Path(path_type=Path)
+
+
+class ErrorsToExitCodes(click.Group):
+    """Prints our errors without a traceback: exit code 2 for a wrong command or manifest, 1 for everything else."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Caffe2NeonError as error:
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(2 if isinstance(error, ManifestError | UsageError) else 1)
+
+
+class Steps:
+    """Progress of long steps: a bar each on a terminal, a plain line each in a log."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._step = ""
+        self._bar: Any = None
+
+    def __call__(self, step: str, done: int, total: int | None) -> None:
+        """A :data:`caffe2neon.records.Progress`."""
+        if step != self._step:
+            self.close()
+            self._step = step
+            if not self._terminal:
+                click.echo(step, err=True)
+        if self._terminal:
+            self._show(step, done, total)
+
+    def close(self) -> None:
+        """Take the bar off the terminal."""
+        if self._bar is not None:
+            self._bar.close()
+        self._bar, self._step = None, ""
+
+    def _show(self, step: str, done: int, total: int | None) -> None:
+        from tqdm import tqdm
+
+        if self._bar is None:
+            in_bytes = not step.startswith("evaluate")
+            unit = {"unit": "B", "unit_scale": True} if in_bytes else {"unit": "img"}
+            self._bar = tqdm(total=total, desc=step, leave=False, dynamic_ncols=True, **unit)
+        self._bar.update(done - self._bar.n)
+
+
+def engine_options(function: F) -> F:
+    """``--engine`` and ``--reference``"""
+    reference = click.option(
+        "--reference", type=click.Choice(["auto", "embedded", "caffe"]), default="auto", show_default=True, help="Who computes for Caffe."
+    )
+    engine = click.option(
+        "--engine", type=click.Choice(["auto", "embedded", "neon"]), default="auto", show_default=True, help="Who computes for neon."
+    )
+    return engine(reference(function))
+
+
+def preprocess_options(function: F) -> F:
+    """What :func:`preprocess_of` turns into a :class:`Preprocess`."""
+    for option in reversed(
+        (
+            click.option("--resize", type=_SIZE, metavar="H[xW]", help="Squash each picture to this size first."),
+            click.option("--crop", type=_SIZE, metavar="H[xW]", help="Then take the centre."),
+            click.option("--channel-order", type=click.Choice(["BGR", "RGB", "GRAY"]), default=None, help="Default: BGR."),
+            click.option("--mean", type=_NUMBERS, metavar="B,G,R", help="Subtract these: one number, or one a channel."),
+            click.option("--scale", type=float, default=None, help="Then multiply. Caffe's order: (pixel - mean) * scale."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def preprocess_of(
+    resize: tuple[int, int] | None,
+    crop: tuple[int, int] | None,
+    channel_order: str | None,
+    mean: tuple[float, ...] | None,
+    scale: float | None,
+    recorded: Preprocess | None = None,
+) -> Preprocess | None:
+    """The options given, over what a model records of itself; None where neither says anything."""
+    from dataclasses import replace
+
+    given: dict[str, Any] = {"resize": resize, "crop": crop, "channel_order": channel_order, "mean": mean, "scale": scale}
+    given = {name: value for name, value in given.items() if value is not None}
+    return replace(recorded or Preprocess(), **given) if given or recorded else None
+
+
+class _Size(click.ParamType):
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            sizes = [int(part) for part in str(value).lower().split("x")]
+        except ValueError:
+            sizes = []
+        if len(sizes) not in (1, 2) or any(size < 1 for size in sizes):
+            self.fail(f"{value!r} is no size: write 227 or 227x227", param, ctx)
+        return sizes[0], sizes[-1]
+
+
+class _Numbers(click.ParamType):
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers: write 104,117,123", param, ctx)
+
+
+_SIZE, _NUMBERS = _Size(), _Numbers()

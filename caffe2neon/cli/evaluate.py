@@ -1,0 +1,72 @@
+"""Accuracy of one model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from caffe2neon.cli.common import FILE, Steps, preprocess_of, preprocess_options
+
+
+@click.command()
+@click.argument("prm", type=FILE)
+@click.option("--dataset", type=FILE, required=True, help="An .npz, idx images, or the root folder of a Caffe image list.")
+@click.option("--labels", type=FILE, default=None, help="val.txt of an image list (default: in the root), or idx labels.")
+@click.option("--topk", type=click.IntRange(1), multiple=True, default=(1, 5), show_default=True, help="May be given several times.")
+@click.option("--class-order", type=click.Choice(["caffe", "neon"]), default=None, help="ILSVRC12: the order of the data set's labels.")
+@click.option("--model-order", type=click.Choice(["caffe", "neon"]), default=None, help="ILSVRC12: overrides what the model says.")
+@click.option("--engine", type=click.Choice(["auto", "embedded", "neon"]), default="auto", show_default=True, help="Who computes.")
+@click.option("--workers", type=click.IntRange(1), default=None, help="Threads that decode pictures. Default: one a core.")
+@preprocess_options
+def evaluate(
+    prm: Path,
+    dataset: Path,
+    labels: Path | None,
+    topk: tuple[int, ...],
+    class_order: str | None,
+    model_order: str | None,
+    engine: str,
+    workers: int | None,
+    resize: tuple[int, int] | None,
+    crop: tuple[int, int] | None,
+    channel_order: str | None,
+    mean: tuple[float, ...] | None,
+    scale: float | None,
+) -> None:
+    """Measure top-k accuracy of a model over a labelled data set.
+
+    \b
+    Examples:
+      caffe2neon evaluate lenet.prm --dataset mnist.npz --channel-order GRAY --scale 0.00390625
+      caffe2neon evaluate squeezenet.prm --dataset photos/ --class-order caffe --crop 227 --mean 104,117,123
+    """
+    from caffe2neon.neon import read_prm
+    from caffe2neon.records import DatasetSpec, Preprocess
+    from caffe2neon.single import measure
+
+    kind = "image_list" if dataset.is_dir() else "npz" if dataset.suffix == ".npz" else "idx"
+    if kind == "image_list" and labels is None:
+        labels = dataset / "val.txt"
+    spec = DatasetSpec(dataset.name, kind, dataset, labels, class_order or "")
+    recorded = read_prm(prm).meta.get("preprocess")
+    preprocess = preprocess_of(
+        resize, crop, channel_order, mean, scale, Preprocess.from_record(recorded) if recorded else None
+    )
+    steps = Steps()
+    try:
+        result = measure(
+            prm,
+            spec,
+            preprocess or Preprocess(),
+            engine=engine,
+            topk=topk,
+            workers=workers,
+            order=model_order or "",
+            progress=steps,
+        )
+    finally:
+        steps.close()
+    click.echo(f"{prm}: {result.count} examples of {result.dataset}, {result.engine}")
+    for top in result.topk:
+        click.echo(f"top-{top.k}  {top.percent:6.2f} %   95 % interval {top.low:.2f} to {top.high:.2f}   ({top.correct} correct)")

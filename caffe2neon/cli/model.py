@@ -1,0 +1,110 @@
+"""One model: convert, check, verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from caffe2neon.cli.common import FILE, engine_options, preprocess_of, preprocess_options
+
+
+@click.command()
+@click.argument("prototxt", type=FILE)
+@click.argument("caffemodel", type=FILE)
+@click.option("-o", "--output", type=FILE, default=None, help="The file to write. Default: the caffemodel's name with .prm.")
+@click.option("--remap", "remap_classes", is_flag=True, help="Reorder ILSVRC12 classes from Caffe's order to neon's.")
+@click.option("--phase", type=click.Choice(["train", "test"]), default="test", show_default=True, help="Which layers to keep.")
+@click.option("--verify", "verified", is_flag=True, help="Compare with Caffe before the file gets its name.")
+@click.option("--tolerance", type=float, default=1e-5, show_default=True, help="For --verify: max |difference| / max(1, max |reference|).")
+@preprocess_options
+def convert(
+    prototxt: Path,
+    caffemodel: Path,
+    output: Path | None,
+    remap_classes: bool,
+    phase: str,
+    verified: bool,
+    tolerance: float,
+    resize: tuple[int, int] | None,
+    crop: tuple[int, int] | None,
+    channel_order: str | None,
+    mean: tuple[float, ...] | None,
+    scale: float | None,
+) -> None:
+    """Convert one Caffe model to a neon v1.4.0 file.
+
+    The preprocessing options are recorded in the model; evaluate uses them.
+
+    \b
+    Example:
+      caffe2neon convert deploy.prototxt alexnet.caffemodel -o alexnet.prm --remap --verify
+    """
+    from caffe2neon.single import convert_files
+
+    output = output or caffemodel.with_suffix(".prm")
+    model, parity = convert_files(
+        prototxt,
+        caffemodel,
+        output,
+        phase=phase.upper(),
+        remap_classes=remap_classes,
+        preprocess=preprocess_of(resize, crop, channel_order, mean, scale),
+        tolerance=tolerance if verified else None,
+    )
+    for note in model.meta["notes"]:
+        click.echo(f"note: {note}")
+    if parity is not None:
+        click.echo(f"verified: {parity.engine} against {parity.reference}, error {parity.worst:.2g} (tolerance {parity.tolerance:g})")
+    click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
+
+
+@click.command()
+@click.argument("prototxt", type=FILE)
+@click.option("--phase", type=click.Choice(["train", "test"]), default="test", show_default=True, help="Which layers to keep.")
+def check(prototxt: Path, phase: str) -> None:
+    """Say what stands in the way of converting a net; needs no weights.
+
+    \b
+    Example:
+      caffe2neon check deploy.prototxt
+    """
+    from caffe2neon.caffe import read_net
+    from caffe2neon.convert import convert as convert_layout
+    from caffe2neon.single import lay_out_net
+
+    model = convert_layout(lay_out_net(read_net(prototxt, phase=phase.upper())))
+    for note in model.meta["notes"]:
+        click.echo(f"note: {note}")
+    click.echo(f"{prototxt}: converts exactly; {sum(1 for _ in model.root.walk())} neon layers, outputs {', '.join(model.meta['outputs'])}")
+
+
+@click.command()
+@click.argument("prm", type=FILE)
+@click.argument("prototxt", type=FILE)
+@click.argument("caffemodel", type=FILE)
+@click.option("--layers", is_flag=True, help="Compare layer by layer, too, and name the first that departs.")
+@click.option("--tolerance", type=float, default=1e-5, show_default=True, help="max |difference| / max(1, max |reference|).")
+@click.option("--batch", type=click.IntRange(1), default=2, show_default=True, help="Examples of seeded noise to compare on.")
+@engine_options
+def verify(
+    prm: Path, prototxt: Path, caffemodel: Path, layers: bool, tolerance: float, batch: int, engine: str, reference: str
+) -> None:
+    """Compare a converted model with the Caffe net it was made of.
+
+    \b
+    Example:
+      caffe2neon verify alexnet.prm deploy.prototxt alexnet.caffemodel --layers
+    """
+    from caffe2neon.caffe import read_net, read_weights
+    from caffe2neon.errors import located
+    from caffe2neon.single import compare
+    from caffe2neon.verify import require, table
+
+    with located(stage="verify"):
+        net, weights = read_net(prototxt), read_weights(caffemodel)
+        parity = compare(
+            prm, net, weights, tolerance=tolerance, layers=layers, batch=batch, engine=engine, reference=reference
+        )
+        click.echo(table(parity))
+        require(parity)

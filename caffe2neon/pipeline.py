@@ -1,0 +1,270 @@
+"""One manifest entry from its files to its published build: a tuple of stages, and the only per-model try/except."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from caffe2neon import __version__
+from caffe2neon.caffe import net_text, read_net, read_weights
+from caffe2neon.convert import convert
+from caffe2neon.errors import AccuracyError, Caffe2NeonError, DataError, GraphError, located
+from caffe2neon.fetch import fetch
+from caffe2neon.files import digest, json_bytes, write_bytes
+from caffe2neon.labels import builtin_map, class_order, remap
+from caffe2neon.neon import write_prm
+from caffe2neon.publish import StagedBuild, build_id, find_build, staged_build, update_index
+from caffe2neon.records import (
+    JSON,
+    CaffeNet,
+    CaffeWeights,
+    DatasetSpec,
+    Evaluation,
+    FetchedFile,
+    FetchedModel,
+    Layout,
+    ModelSpec,
+    NeonModel,
+    Outcome,
+    Parity,
+    Progress,
+    Publication,
+    no_progress,
+)
+from caffe2neon.report import to_json
+from caffe2neon.single import compare, lay_out_net, measure, source_record
+from caffe2neon.verify import require
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a zoo is built. ``root`` is the manifest's folder, ``output`` the published zoo, ``workers`` threads that decode."""
+
+    root: Path
+    output: Path
+    cache: Path
+    mirrors: tuple[Path, ...] = ()
+    engine: str = "auto"
+    reference: str = "auto"
+    topk: tuple[int, ...] = (1, 5)
+    workers: int | None = None
+    evaluate: bool = True
+    progress: Progress = no_progress
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is known of one entry so far; each stage gives back a fuller one."""
+
+    spec: ModelSpec
+    options: Options
+    stack: ExitStack = field(compare=False)
+    fetched: FetchedModel | None = None
+    net: CaffeNet | None = None
+    weights: CaffeWeights | None = None
+    stage: StagedBuild | None = None
+    model: NeonModel | None = None
+    parity: Parity | None = None
+    evaluation: Evaluation | None = None
+    publication: Publication | None = None
+
+    @property
+    def prm(self) -> Path:
+        assert self.stage is not None
+        return self.stage.folder / f"{self.spec.name}.prm"
+
+
+def _fetch(job: Job) -> Job:
+    spec, options = job.spec, job.options
+    if spec.dataset is not None and options.evaluate:
+        _require_dataset(spec.dataset)
+    fetched = fetch(spec, root=options.root, cache=options.cache, mirrors=options.mirrors, progress=options.progress)
+    return replace(job, fetched=fetched)
+
+
+def _convert(job: Job) -> Job:
+    spec, fetched = job.spec, job.fetched
+    assert fetched is not None
+    net = read_net(fetched.prototxt.path)
+    layout = lay_out_net(net)
+    _check_input(spec, layout)
+    weights = read_weights(fetched.caffemodel.path)
+    source = source_record(fetched.prototxt, fetched.caffemodel)
+    return replace(job, net=net, weights=weights, model=convert(layout, weights, source=source, preprocess=spec.preprocess))
+
+
+def _remap(job: Job) -> Job:
+    """Reorder the classes where the entry asks for it, then write the file that all later stages read."""
+    assert job.model is not None
+    model = remap(job.model, builtin_map()) if job.spec.label_remap else job.model
+    stage = job.stack.enter_context(staged_build(job.options.output, job.spec.name, build_of(job)))
+    job = replace(job, model=model, stage=stage)
+    write_prm(model, job.prm)
+    return job
+
+
+def _verify(job: Job) -> Job:
+    assert job.net is not None
+    assert job.weights is not None
+    options = job.options
+    tolerance = job.spec.tolerance.parity
+    parity = compare(job.prm, job.net, job.weights, tolerance=tolerance, engine=options.engine, reference=options.reference)
+    require(parity)
+    return replace(job, parity=parity)
+
+
+def _evaluate(job: Job) -> Job:
+    spec, options = job.spec, job.options
+    if spec.dataset is None or not options.evaluate:
+        return job
+    evaluation = measure(
+        job.prm,
+        spec.dataset,
+        spec.preprocess,
+        engine=options.engine,
+        topk=tuple(sorted({*options.topk, *(spec.published.topk if spec.published else ())})),
+        workers=options.workers,
+        progress=options.progress,
+    )
+    _check_accuracy(spec, evaluation)
+    return replace(job, evaluation=evaluation)
+
+
+def _publish(job: Job) -> Job:
+    assert job.stage is not None
+    assert job.net is not None
+    folder, name = job.stage.folder, job.spec.name
+    write_bytes(folder / f"{name}.prototxt", net_text(job.net).encode())
+    write_bytes(folder / "model.json", json_bytes(_model_json(job)))
+    write_bytes(folder / "parity.json", json_bytes(to_json(job.parity)))
+    if job.evaluation is not None:
+        write_bytes(folder / "evaluation.json", json_bytes(to_json(job.evaluation)))
+    return replace(job, publication=job.stage.commit())
+
+
+#: The way of every entry; a stage gets the job as the one before left it.
+STAGES: tuple[tuple[str, Callable[[Job], Job]], ...] = (
+    ("fetch", _fetch),
+    ("convert", _convert),
+    ("remap", _remap),
+    ("verify", _verify),
+    ("evaluate", _evaluate),
+    ("publish", _publish),
+)
+
+
+def build_model(spec: ModelSpec, options: Options) -> Outcome:
+    """Build and publish one entry. Never raises one of our errors: what went wrong is the outcome's reason."""
+    with ExitStack() as stack:
+        job = Job(spec, options, stack)
+        stage = ""
+        try:
+            for stage, run in STAGES:
+                with located(model=spec.name, stage=stage):
+                    job = run(job)
+                if stage == "fetch" and (publication := find_build(options.output, spec.name, build_of(job))):
+                    update_index(options.output, publication)
+                    reason = f"build {publication.build} is published already"
+                    return Outcome(spec.name, "unchanged", reason, publication=publication)
+        except Caffe2NeonError as error:
+            return Outcome(spec.name, "failed", _reason(error), stage, job.parity, job.evaluation)
+        assert job.publication is not None
+        return Outcome(
+            spec.name,
+            "published",
+            f"build {job.publication.build}",
+            parity=job.parity,
+            evaluation=job.evaluation,
+            publication=job.publication,
+            warnings=() if job.evaluation or spec.dataset is None else ("not evaluated, as asked",),
+        )
+
+
+def build_of(job: Job) -> str:
+    """The build's id: a hash of all that decides what is in it."""
+    assert job.fetched is not None
+    spec, options = job.spec, job.options
+    dataset = spec.dataset if options.evaluate else None
+    return build_id(
+        {
+            "version": __version__,
+            "prototxt": job.fetched.prototxt.sha256,
+            "caffemodel": job.fetched.caffemodel.sha256,
+            "entry": to_json(replace(spec, dataset=None)),
+            "dataset": dataset and [dataset.name, dataset.kind, dataset.class_order, digest(_labels_file(dataset))],
+            "engine": [options.engine, options.reference],
+            "topk": list(options.topk),
+        }
+    )
+
+
+def _reason(error: Caffe2NeonError) -> str:
+    """The error without what the report has columns for."""
+    where = replace(error.where, model="", stage="")
+    text = f"{where}: {error.message}" if str(where) else error.message
+    return f"{text}\n{error.remedy}" if error.remedy else text
+
+
+def _labels_file(dataset: DatasetSpec) -> Path:
+    """The file that says what a data set holds."""
+    return dataset.path if dataset.labels is None else dataset.labels
+
+
+def _require_dataset(dataset: DatasetSpec) -> None:
+    """Before anything is downloaded: a model that cannot be measured is not published."""
+    for path in (dataset.path, _labels_file(dataset)):
+        if not path.exists():
+            raise DataError(
+                f"data set {dataset.name!r} is not here, so the model cannot be measured",
+                path=str(path),
+                remedy="put it there, or point to it with --dataset NAME=PATH, or publish without accuracy: --no-evaluate",
+            )
+
+
+def _check_input(spec: ModelSpec, layout: Layout) -> None:
+    shape = layout.trunk.source.shape[1:]
+    if spec.input is not None and spec.input != shape:
+        raise GraphError(
+            f"the prototxt's input is {'×'.join(map(str, shape))}, the manifest says {'×'.join(map(str, spec.input))}",
+            path=layout.graph.net.path,
+            remedy=f"correct models.{spec.name}.input, or check that the prototxt is the right one",
+        )
+
+
+def _check_accuracy(spec: ModelSpec, evaluation: Evaluation) -> None:
+    published = spec.published.topk.get(1) if spec.published else None
+    if published is None:
+        return
+    measured = evaluation.percent(1)
+    if measured < published - spec.tolerance.top1:
+        raise AccuracyError(
+            f"top-1 is {measured:.2f} %, published {published:.2f} % with a tolerance of {spec.tolerance.top1:g} points",
+            remedy="check preprocess, label_remap and the data set's class_order in the manifest",
+        )
+
+
+def _model_json(job: Job) -> JSON:
+    """What a user of the published file needs to know about it."""
+    assert job.fetched is not None
+    assert job.model is not None
+    spec, meta = job.spec, job.model.meta
+    return {
+        "schema": 1,
+        "name": spec.name,
+        "description": spec.description,
+        "license": spec.license,
+        "converter": {"caffe2neon": __version__, "neon": str(job.model.header["neon_version"])},
+        "sources": {"prototxt": _provenance(job.fetched.prototxt), "caffemodel": _provenance(job.fetched.caffemodel)},
+        "input": {"name": to_json(meta["inputs"][0]), "shape": to_json(job.model.input_shape)},
+        "outputs": to_json(meta["outputs"]),
+        "preprocess": to_json(spec.preprocess),
+        "class_order": class_order(job.model) or (spec.dataset.class_order if spec.dataset else ""),
+        "published": to_json(spec.published),
+        "notes": to_json(meta["notes"]),
+    }
+
+
+def _provenance(file: FetchedFile) -> JSON:
+    return {"url": file.url, "sha256": file.sha256, "size": file.size}

@@ -1,0 +1,155 @@
+"""One model by hand: what the commands convert, verify and evaluate do, and what the pipeline does for every entry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from caffe2neon.caffe import read_net, read_weights
+from caffe2neon.convert import check, check_types, convert
+from caffe2neon.errors import GraphError, UnsupportedError, located
+from caffe2neon.files import atomic_write, digest, open_path
+from caffe2neon.graph import build_graph, lay_out, simplify
+from caffe2neon.labels import CAFFE, builtin_map, class_order, remap
+from caffe2neon.neon import read_prm, write_prm_stream
+from caffe2neon.records import (
+    CaffeNet,
+    CaffeWeights,
+    DatasetSpec,
+    Evaluation,
+    FetchedFile,
+    Layout,
+    NeonModel,
+    Parity,
+    Preprocess,
+    Progress,
+    no_progress,
+)
+from caffe2neon.verify import require
+
+
+def lay_out_net(net: CaffeNet) -> Layout:
+    """The graph of a net, taken apart; nothing is left that the converter could refuse but how arms nest.
+
+    Raises:
+        UnsupportedError: all layers that neon has no exact form for; where an unknown type keeps the graph from being built, all
+            layers whose type alone rules them out.
+        GraphError: Caffe would refuse the net.
+    """
+    try:
+        graph = simplify(build_graph(net))
+    except GraphError:
+        if findings := check_types(net):
+            raise UnsupportedError(findings) from None
+        raise
+    if findings := check(graph):
+        raise UnsupportedError(findings)
+    return lay_out(graph)
+
+
+def convert_files(
+    prototxt: Path,
+    caffemodel: Path,
+    output: Path,
+    *,
+    phase: str = "TEST",
+    remap_classes: bool = False,
+    preprocess: Preprocess | None = None,
+    tolerance: float | None = None,
+) -> tuple[NeonModel, Parity | None]:
+    """Convert one model and write it; whatever lay at ``output`` stays until the new file is complete and, if asked, verified.
+
+    Args:
+        tolerance: compare with Caffe before the file gets its name; None does not compare.
+
+    Raises:
+        Caffe2NeonError: of the room that failed.
+    """
+    parity = None
+    with located(stage="convert"):
+        net = read_net(prototxt, phase=phase)
+        layout = lay_out_net(net)
+        weights = read_weights(caffemodel)
+        source = source_record(_by_hand(prototxt), _by_hand(caffemodel))
+        model = convert(layout, weights, source=source, preprocess=preprocess)
+        if remap_classes:
+            model = remap(model, builtin_map())
+        with located(path=str(output)), atomic_write(output) as stream:
+            write_prm_stream(model, stream)
+            if tolerance is not None:
+                stream.flush()
+                parity = compare(open_path(stream), net, weights, tolerance=tolerance)
+                require(parity)
+    return model, parity
+
+
+def _by_hand(path: Path) -> FetchedFile:
+    return FetchedFile(path, path.name, digest(path), path.stat().st_size)
+
+
+def source_record(prototxt: FetchedFile, caffemodel: FetchedFile) -> dict[str, Any]:
+    """What a model file says of the files it was made of: names without folders, and hashes."""
+    files = {"prototxt": prototxt, "caffemodel": caffemodel}
+    return {role: {"name": file.url.rpartition("/")[2], "sha256": file.sha256} for role, file in files.items()}
+
+
+def compare(
+    prm: Path,
+    net: CaffeNet,
+    weights: CaffeWeights,
+    *,
+    tolerance: float = 1e-5,
+    layers: bool = False,
+    engine: str = "auto",
+    reference: str = "auto",
+    batch: int = 2,
+) -> Parity:
+    """A model file against the Caffe net it was made of, on ``batch`` examples of seeded noise."""
+    from caffe2neon.engines import open_caffe, open_neon
+    from caffe2neon.verify import verify
+
+    neon = open_neon(prm, engine=engine)
+    caffe = open_caffe(net, weights, engine=reference, batch=batch)
+    return verify(neon, caffe, meta=read_prm(prm).meta, tolerance=tolerance, layers=layers, batch=batch)
+
+
+def measure(
+    prm: Path,
+    dataset: DatasetSpec,
+    preprocess: Preprocess,
+    *,
+    engine: str = "auto",
+    topk: Sequence[int] = (1, 5),
+    workers: int | None = None,
+    order: str = "",
+    progress: Progress = no_progress,
+) -> Evaluation:
+    """Top-k accuracy of a model file over a data set.
+
+    ``order`` says in which order the model's classes are ("caffe", "neon"); left empty, a file of ours knows: it is in neon's once
+    it was remapped, and in Caffe's until then.
+    """
+    from caffe2neon.engines import open_neon
+    from caffe2neon.evaluate import evaluate, open_dataset
+
+    data = open_dataset(dataset)
+    opened = open_neon(prm, engine=engine)
+    model_order = order or class_order(read_prm(prm)) or (CAFFE if data.class_order else "")
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        progress(f"evaluate {prm.stem}", done, len(data.labels))
+
+    return evaluate(
+        opened,
+        data,
+        preprocess,
+        model_order=model_order,
+        topk=topk,
+        label_map=builtin_map().array if model_order != data.class_order else None,
+        workers=workers,
+        progress=advance,
+    )
