@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from caffe2neon.errors import PrmError, located
-from caffe2neon.neon.constructors import REMEDY_DAMAGED, REMEDY_HOSTILE, Ndarray, text
-from caffe2neon.neon.opcodes import run
+from caffe2neon.pickles import REMEDY_DAMAGED, REMEDY_HOSTILE, Ndarray, run, text
 from caffe2neon.records import NeonContainer, NeonLayer, NeonModel
 
 #: Values in a model's tree, counted as often as they are reached: a small file can share one list a billion times.

@@ -6,7 +6,7 @@ import struct
 from typing import Any
 
 from caffe2neon.errors import PrmError
-from caffe2neon.neon.constructors import REMEDY_DAMAGED, REMEDY_HOSTILE, ascii_text, build, call, lookup, text
+from caffe2neon.pickles.constructors import REMEDY_DAMAGED, REMEDY_HOSTILE, ascii_text, build, call, lookup, text
 
 _LONGEST_KEY = 4096
 

@@ -19,8 +19,8 @@ from collections.abc import Callable
 from typing import Any
 
 from caffe2neon.errors import PrmError
-from caffe2neon.neon.constructors import REMEDY_DAMAGED, REMEDY_HOSTILE
-from caffe2neon.neon.machine import Machine
+from caffe2neon.pickles.constructors import REMEDY_DAMAGED, REMEDY_HOSTILE
+from caffe2neon.pickles.machine import Machine
 
 #: A neon file has some hundred opcodes a layer; each makes at most one small object, so this bounds memory.
 MOST_OPCODES = 3_000_000
