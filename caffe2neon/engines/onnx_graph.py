@@ -12,6 +12,9 @@ from caffe2neon.records import Array, Shape
 
 OPSET = 17
 
+#: Bytes from which a constant is handed to ONNX Runtime as it lies in memory: a protobuf would copy it thrice, and ends at 2 GB.
+LARGE = 1 << 20
+
 
 class OnnxGraph:
     """Collects nodes, constants and inputs; tensor names are made here, so callers hold names but never invent any."""
@@ -19,6 +22,7 @@ class OnnxGraph:
     def __init__(self) -> None:
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
+        self._large: dict[str, Array] = {}
         self._inputs: list[Any] = []
         self._count = 0
 
@@ -30,14 +34,20 @@ class OnnxGraph:
         return name
 
     def constant(self, value: Array | Sequence[int] | float) -> str:
-        """A constant: floats become float32, integers int64."""
-        from onnx import numpy_helper
+        """A constant: floats become float32, integers int64. A large array must not change as long as the session lives."""
+        from onnx import TensorProto, numpy_helper
 
         array = np.asarray(value)
         # not ascontiguousarray, which gives a scalar an axis
-        array = np.asarray(array, dtype=np.int64 if array.dtype.kind in "iu" else np.float32, order="C")
+        array = np.require(array, np.int64 if array.dtype.kind in "iu" else np.float32, ["C", "A"])
         name = self._name("c")
-        self._constants.append(numpy_helper.from_array(array, name))
+        if array.nbytes < LARGE or array.dtype != np.float32:
+            self._constants.append(numpy_helper.from_array(array, name))
+            return name
+        tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=array.shape, data_location=TensorProto.EXTERNAL)
+        tensor.external_data.add(key="location", value=name)
+        self._constants.append(tensor)
+        self._large[name] = array
         return name
 
     def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
@@ -60,7 +70,7 @@ class OnnxGraph:
         declared = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names]
         graph = helper.make_graph(self._nodes, "caffe2neon", self._inputs, declared, self._constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
-        return OnnxSession(model.SerializeToString(), threads)
+        return OnnxSession(model.SerializeToString(), threads, self._large)
 
     def _name(self, prefix: str) -> str:
         self._count += 1
@@ -70,13 +80,15 @@ class OnnxGraph:
 class OnnxSession:
     """ONNX Runtime on the CPU, without the rewrites that change numbers."""
 
-    def __init__(self, model: bytes, threads: int) -> None:
+    def __init__(self, model: bytes, threads: int, large: Mapping[str, Array]) -> None:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        self._large = [ort.OrtValue.ortvalue_from_numpy(array) for array in large.values()]
         try:
+            options.add_external_initializers(list(large), self._large)
             self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's exceptions share no root of their own
             raise EngineError(f"ONNX Runtime refuses the translated net: {error}") from error

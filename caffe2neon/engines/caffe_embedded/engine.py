@@ -28,11 +28,13 @@ class CaffeEmbedded:
         self._batch = batch
         self._threads = threads
         self._shapes = shapes
+        self._sessions: dict[tuple[int | None, bool], OnnxSession] = {}
         translation = translate(net, weights, batch, shapes)
         self._inputs = dict(translation.inputs)
         self._outputs = translation.outputs
         self._tensors = {key: tensor.name for key, tensor in translation.tensors.items()}
-        self._sessions = {(batch, False): self._compile(translation, self._outputs)}
+        if not {self._tensors[key] for key in self._outputs} <= self._fed:
+            self._sessions[batch, False] = self._compile(translation, self._outputs)
 
     @property
     def name(self) -> str:
@@ -63,11 +65,19 @@ class CaffeEmbedded:
                 near = ", ".join(difflib.get_close_matches(tap, self._tensors))
                 raise EngineError(f"the net has no blob {tap!r}", remedy=f"Near it: {near}." if near else "")
         fed = {f"input:{name}": array for name, array in self._checked(inputs).items()}
-        session = self._session(self._batch_of(inputs), tapped=not set(taps) <= set(self._outputs))
+        batch = self._batch_of(inputs)
         wanted = list(dict.fromkeys([*self._outputs, *taps]))
+        arrays = dict(fed)
         computed = list(dict.fromkeys(self._tensors[key] for key in wanted if self._tensors[key] not in fed))
-        arrays = dict(zip(computed, session.run(computed, fed), strict=True)) if computed else {}
-        return {key: (fed | arrays)[self._tensors[key]] for key in wanted}
+        if computed:  # ONNX Runtime refuses a graph without nodes
+            session = self._session(batch, tapped=not set(taps) <= set(self._outputs))
+            arrays.update(zip(computed, session.run(computed, fed), strict=True))
+        return {key: arrays[self._tensors[key]] for key in wanted}
+
+    @property
+    def _fed(self) -> set[str]:
+        """Tensors that are inputs; a blob may be one too."""
+        return {f"input:{name}" for name in self._inputs}
 
     def _checked(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         if set(inputs) != set(self._inputs):
@@ -95,6 +105,5 @@ class CaffeEmbedded:
         return self._sessions[batch, tapped]
 
     def _compile(self, translation: Translation, keys: Sequence[str]) -> OnnxSession:
-        inputs = {f"input:{name}" for name in translation.inputs}
         names = [translation.tensors[key].name for key in keys]
-        return translation.graph.session([name for name in names if name not in inputs], threads=self._threads)
+        return translation.graph.session([name for name in names if name not in self._fed], threads=self._threads)

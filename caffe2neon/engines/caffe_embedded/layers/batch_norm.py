@@ -18,7 +18,8 @@ def batch_norm(layer: Layer) -> list[Tensor]:
     stored = param.use_global_stats if param.HasField("use_global_stats") else not layer.training
     if stored:
         scale = np.float32(0) if factor[0] == 0 else np.float32(1) / factor[0]
-        deviation = np.sqrt(variance * scale + np.float32(param.eps))
+        with np.errstate(invalid="ignore"):  # a negative variance gives NaN in Caffe too
+            deviation = np.sqrt(variance * scale + np.float32(param.eps))
         centred = layer.op("Sub", bottom, (mean * scale).reshape(column))
         return [layer.op("Div", centred, deviation.reshape(column))]
     axes = [0, *range(2, bottom.rank)]
