@@ -193,7 +193,7 @@ def build_of(job: Job) -> str:
             "prototxt": job.fetched.prototxt.sha256,
             "caffemodel": job.fetched.caffemodel.sha256,
             "entry": to_json(replace(spec, dataset=None)),
-            "dataset": dataset and [dataset.name, dataset.kind, dataset.class_order, digest(_labels_file(dataset))],
+            "dataset": [dataset.name, dataset.kind, dataset.class_order, digest(_labels_file(dataset))] if dataset else None,
             "engine": [options.engine, options.reference],
             "topk": list(options.topk),
         }

@@ -63,15 +63,29 @@ class Steps:
         self._bar.update(done - self._bar.n)
 
 
+def engine_option(function: F) -> F:
+    """``--engine``"""
+    return _choice("--engine", ["auto", "embedded", "neon"], "Who computes for neon.")(function)
+
+
 def engine_options(function: F) -> F:
     """``--engine`` and ``--reference``"""
-    reference = click.option(
-        "--reference", type=click.Choice(["auto", "embedded", "caffe"]), default="auto", show_default=True, help="Who computes for Caffe."
-    )
-    engine = click.option(
-        "--engine", type=click.Choice(["auto", "embedded", "neon"]), default="auto", show_default=True, help="Who computes for neon."
-    )
-    return engine(reference(function))
+    return engine_option(_choice("--reference", ["auto", "embedded", "caffe"], "Who computes for Caffe.")(function))
+
+
+def order_option(name: str, text: str) -> Callable[[F], F]:
+    """An option that names one of ILSVRC12's two class orders."""
+    return click.option(name, type=click.Choice(["caffe", "neon"]), default=None, help=f"ILSVRC12: {text}")
+
+
+TOPK = click.option("--topk", type=click.IntRange(1), multiple=True, default=(1, 5), show_default=True, help="May be repeated.")
+WORKERS = click.option("--workers", type=click.IntRange(1), default=None, help="Threads that decode pictures. Default: one a core.")
+TOLERANCE = click.option("--tolerance", type=float, default=1e-5, show_default=True, help="max |difference| / max(1, max |reference|).")
+PHASE = click.option("--phase", type=click.Choice(["train", "test"]), default="test", show_default=True, help="Which layers to keep.")
+
+
+def _choice(name: str, values: list[str], text: str) -> Callable[[F], F]:
+    return click.option(name, type=click.Choice(values), default=values[0], show_default=True, help=text)
 
 
 def preprocess_options(function: F) -> F:

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import click
 
-from caffe2neon.cli.common import FILE, Steps, preprocess_of, preprocess_options
+from caffe2neon.cli.common import FILE, TOPK, WORKERS, Steps, engine_option, order_option, preprocess_of, preprocess_options
 
 
 @click.command()
 @click.argument("prm", type=FILE)
 @click.option("--dataset", type=FILE, required=True, help="An .npz, idx images, or the root folder of a Caffe image list.")
 @click.option("--labels", type=FILE, default=None, help="val.txt of an image list (default: in the root), or idx labels.")
-@click.option("--topk", type=click.IntRange(1), multiple=True, default=(1, 5), show_default=True, help="May be given several times.")
-@click.option("--class-order", type=click.Choice(["caffe", "neon"]), default=None, help="ILSVRC12: the order of the data set's labels.")
-@click.option("--model-order", type=click.Choice(["caffe", "neon"]), default=None, help="ILSVRC12: overrides what the model says.")
-@click.option("--engine", type=click.Choice(["auto", "embedded", "neon"]), default="auto", show_default=True, help="Who computes.")
-@click.option("--workers", type=click.IntRange(1), default=None, help="Threads that decode pictures. Default: one a core.")
+@TOPK
+@order_option("--class-order", "the order of the data set's labels.")
+@order_option("--model-order", "overrides what the model says of itself.")
+@engine_option
+@WORKERS
 @preprocess_options
 def evaluate(
     prm: Path,

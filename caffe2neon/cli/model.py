@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from caffe2neon.cli.common import FILE, engine_options, preprocess_of, preprocess_options
+from caffe2neon.cli.common import FILE, PHASE, TOLERANCE, engine_options, preprocess_of, preprocess_options
 
 
 @click.command()
@@ -14,9 +14,9 @@ from caffe2neon.cli.common import FILE, engine_options, preprocess_of, preproces
 @click.argument("caffemodel", type=FILE)
 @click.option("-o", "--output", type=FILE, default=None, help="The file to write. Default: the caffemodel's name with .prm.")
 @click.option("--remap", "remap_classes", is_flag=True, help="Reorder ILSVRC12 classes from Caffe's order to neon's.")
-@click.option("--phase", type=click.Choice(["train", "test"]), default="test", show_default=True, help="Which layers to keep.")
+@PHASE
 @click.option("--verify", "verified", is_flag=True, help="Compare with Caffe before the file gets its name.")
-@click.option("--tolerance", type=float, default=1e-5, show_default=True, help="For --verify: max |difference| / max(1, max |reference|).")
+@TOLERANCE
 @preprocess_options
 def convert(
     prototxt: Path,
@@ -55,13 +55,13 @@ def convert(
     for note in model.meta["notes"]:
         click.echo(f"note: {note}")
     if parity is not None:
-        click.echo(f"verified: {parity.engine} against {parity.reference}, error {parity.worst:.2g} (tolerance {parity.tolerance:g})")
+        click.echo(f"verified: {parity.engine} against {parity.reference}, error {parity.worst:.2g}, tolerance {tolerance:g}")
     click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
 
 
 @click.command()
 @click.argument("prototxt", type=FILE)
-@click.option("--phase", type=click.Choice(["train", "test"]), default="test", show_default=True, help="Which layers to keep.")
+@PHASE
 def check(prototxt: Path, phase: str) -> None:
     """Say what stands in the way of converting a net; needs no weights.
 
@@ -76,7 +76,8 @@ def check(prototxt: Path, phase: str) -> None:
     model = convert_layout(lay_out_net(read_net(prototxt, phase=phase.upper())))
     for note in model.meta["notes"]:
         click.echo(f"note: {note}")
-    click.echo(f"{prototxt}: converts exactly; {sum(1 for _ in model.root.walk())} neon layers, outputs {', '.join(model.meta['outputs'])}")
+    count = sum(1 for _ in model.root.walk())
+    click.echo(f"{prototxt}: converts exactly; {count} neon layers, outputs: {', '.join(model.meta['outputs'])}")
 
 
 @click.command()
@@ -84,7 +85,7 @@ def check(prototxt: Path, phase: str) -> None:
 @click.argument("prototxt", type=FILE)
 @click.argument("caffemodel", type=FILE)
 @click.option("--layers", is_flag=True, help="Compare layer by layer, too, and name the first that departs.")
-@click.option("--tolerance", type=float, default=1e-5, show_default=True, help="max |difference| / max(1, max |reference|).")
+@TOLERANCE
 @click.option("--batch", type=click.IntRange(1), default=2, show_default=True, help="Examples of seeded noise to compare on.")
 @engine_options
 def verify(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from caffe2neon.cli.common import FILE, Steps, engine_options
+from caffe2neon.cli.common import FILE, TOPK, WORKERS, Steps, engine_options
 from caffe2neon.errors import UsageError
 from caffe2neon.records import Manifest, ModelSpec
 
@@ -74,8 +74,8 @@ def list_models(names: tuple[str, ...], groups: tuple[str, ...], manifest: Path,
 @click.option("--dataset", "datasets", multiple=True, metavar="NAME=PATH", help="Where a data set of the manifest lies.")
 @click.option("--report", type=FILE, default=None, help="Write the outcomes as JSON. Default: report.json in the output folder.")
 @click.option("--no-evaluate", is_flag=True, help="Publish without measuring accuracy.")
-@click.option("--topk", type=click.IntRange(1), multiple=True, default=(1, 5), show_default=True)
-@click.option("--workers", type=click.IntRange(1), default=None, help="Threads that decode pictures. Default: one a core.")
+@TOPK
+@WORKERS
 @click.option("--dry-run", is_flag=True, help="Say where each file would come from, and stop.")
 @engine_options
 def build(
