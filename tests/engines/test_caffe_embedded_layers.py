@@ -144,8 +144,8 @@ def test_pooling(data: st.DataObject) -> None:
     out, mask = _pool(x, kernel, stride, pad, average, up)
     with_mask = not average and bool(np.all(mask >= 0))
 
-    param = f"kernel_h: {kernel[0]} kernel_w: {kernel[1]} stride_h: {stride[0]} stride_w: {stride[1]} pad_h: {pad[0]} pad_w: {pad[1]}"
-    param += f" pool: {'AVE' if average else 'MAX'} round_mode: {'CEIL' if up else 'FLOOR'}"
+    param = f"kernel_h: {kernel[0]} kernel_w: {kernel[1]} stride_h: {stride[0]} stride_w: {stride[1]}"
+    param += f" pad_h: {pad[0]} pad_w: {pad[1]} pool: {'AVE' if average else 'MAX'} round_mode: {'CEIL' if up else 'FLOOR'}"
     tops = run_layer(f'type: "Pooling" pooling_param {{ {param} }}', [x], tops=2 if with_mask else 1)
     np.testing.assert_array_equal(np.isnan(tops[0]), np.isnan(out))
     _close(tops[0], out)
