@@ -72,7 +72,7 @@ def net_text(net: CaffeNet) -> str:
 
 
 def _parse(data: bytes, path: str) -> ParsedNet:
-    kind, remedy = source.foreign(data)
+    kind, remedy = source.foreign(data[: source.HEAD])
     if kind:
         raise ParseError(f"this is {kind}, not a net definition", remedy=remedy)
     if source.is_text(data) or data.startswith((b"\xff\xfe", b"\xfe\xff")):

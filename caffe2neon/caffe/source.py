@@ -24,6 +24,8 @@ _REMEDIES = {
     "a Git LFS pointer": "it stands for the file: fetch the real one with `git lfs pull`, or download it",
     "an HDF5 file": "load it in Caffe and save it again as a binary .caffemodel (solver: snapshot_format: BINARYPROTO)",
 }
+#: How many bytes tell what a file is.
+HEAD = 4096
 #: Bytes that no text has: control characters other than white space.
 CONTROL = bytes([*range(9), *range(14, 32), 127])
 

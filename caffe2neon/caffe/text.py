@@ -189,7 +189,7 @@ class _Parser:
 
     def _note_unknown(self, offset: int, name: str, mark: str, known: Iterable[str]) -> None:
         path = ".".join(self._names) + (f"{mark}{name}" if mark else "")
-        near = [other for other in known if other.startswith(name)] or difflib.get_close_matches(name, list(known), 1)
+        near = [other for other in known if other.startswith(name)] or difflib.get_close_matches(name, list(known), 1, 0.85)
         self._unknown.append((offset, path, near[0] if near else ""))
 
     def refuse_unknown(self, net: caffe_pb2.NetParameter) -> None:
@@ -207,5 +207,5 @@ class _Parser:
         raise at.error(
             f"Caffe does not know{''.join(lines)}",
             first,
-            remedy="this comes from another branch of Caffe: remove it if the net means the same without, else it cannot be converted",
+            remedy="this is of another branch of Caffe: remove it if the net means the same without; else it cannot be converted",
         )

@@ -32,7 +32,6 @@ _DOUBLE: np.dtype[Any] = np.dtype("<f8")
 _DTYPES = {_DATA: _FLOAT, _DIFF: _FLOAT, _DOUBLE_DATA: _DOUBLE, _DOUBLE_DIFF: _DOUBLE}
 #: Caffe's kMaxBlobAxes, and the largest count of a blob (it is an int).
 _MAX_AXES, _MAX_COUNT = 32, 2**31 - 1
-_HEAD = 4096
 _NOT_WEIGHTS = "give the .caffemodel that training wrote (.solverstate and mean .binaryproto files are something else)"
 
 
@@ -56,15 +55,15 @@ def read_weights(path: Path) -> CaffeWeights:
             buffer = mmap(stream.fileno(), 0, access=ACCESS_READ)
         except (OSError, ValueError) as error:
             raise source.cannot_read(path, error) from error
-        _refuse_other_files(buffer[:_HEAD], size)
+        _refuse_other_files(buffer[:source.HEAD])
         return CaffeWeights(_scan(buffer, size), str(path), size)
 
 
-def _refuse_other_files(head: bytes, size: int) -> None:
+def _refuse_other_files(head: bytes) -> None:
     kind, remedy = source.foreign(head)
     if kind:
         raise ParseError(f"this is {kind}, not a caffemodel", remedy=remedy)
-    if source.is_text(head) and size > 2:
+    if source.is_text(head):
         raise ParseError("this is text, not a caffemodel", remedy="the net definition comes first, the .caffemodel second")
 
 
@@ -114,6 +113,7 @@ def _blob(buffer: mmap, layer: str, index: int, message: wire.Field) -> Array:
                 f"the shape {_text(shape)} needs {math.prod(shape):,} numbers, but {len(data):,} are there",
                 remedy="the file is damaged, or was not written by Caffe: download it again",
             )
+        data.flags.writeable = False  # copies, too: all blobs behave alike
         return data.reshape(shape)
     except ParseError as error:
         raise ParseError(f"blob {index}: {error.message}", remedy=error.remedy, layer=layer) from error
@@ -140,10 +140,8 @@ def _read_blob(buffer: mmap, message: wire.Field) -> tuple[Shape, Array]:
         elif field.number in legacy and field.wire == wire.VARINT:
             legacy[field.number], has_legacy = wire.signed(field.value, 32), True
     data = [piece for piece in pieces[_DOUBLE_DATA] if piece.size] or [piece for piece in pieces[_DATA] if piece.size]
-    if len(data) > 1:
-        data = [np.concatenate(data)]
-        data[0].flags.writeable = False
-    return tuple(legacy.values() if has_legacy else dims), data[0] if data else np.empty(0, np.float32)
+    joined = data[0] if len(data) == 1 else np.concatenate(data or [np.empty(0, np.float32)])
+    return tuple(legacy.values() if has_legacy else dims), joined
 
 
 def _dims(buffer: mmap, message: wire.Field) -> list[int]:

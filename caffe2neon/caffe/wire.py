@@ -20,7 +20,7 @@ Buffer: TypeAlias = bytes | mmap
 
 # Wire types of https://protobuf.dev/programming-guides/encoding/
 VARINT, FIXED64, LENGTH, START, END, FIXED32 = range(6)
-_REMEDY = "the file is cut short or damaged: download it again and compare its checksum"
+_REMEDY = "the file is cut short, damaged or no caffemodel: download it again and compare its checksum"
 
 
 class Field(NamedTuple):
