@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -20,6 +20,8 @@ from caffe2neon.caffe.values import UnknownValue, read_value
 from caffe2neon.errors import ParseError
 
 _LAYERS = (caffe_pb2.LayerParameter, caffe_pb2.V1LayerParameter, caffe_pb2.V0LayerParameter)
+#: So many unknown fields are named; a file with more of them is no net of any branch.
+_MAX_SHOWN = 1000
 _CLOSE = {"{": "}", "<": ">", "[": "]"}
 
 
@@ -70,7 +72,7 @@ class _Parser:
     def __init__(self, cursor: Cursor) -> None:
         self._at = cursor
         self._names: list[str] = []
-        self._unknown: list[tuple[int, str, str]] = []
+        self._unknown: list[tuple[int, str, str, Collection[str]]] = []
         self.starts: list[tuple[str, int]] = []
 
     def fields(self, message: Message, close: str, opened: int) -> None:
@@ -187,10 +189,9 @@ class _Parser:
             if not closers and not (string and at.kind == STRING):
                 return
 
-    def _note_unknown(self, offset: int, name: str, mark: str, known: Iterable[str]) -> None:
+    def _note_unknown(self, offset: int, name: str, mark: str, known: Collection[str]) -> None:
         path = ".".join(self._names) + (f"{mark}{name}" if mark else "")
-        near = [other for other in known if other.startswith(name)] or difflib.get_close_matches(name, list(known), 1, 0.85)
-        self._unknown.append((offset, path, near[0] if near else ""))
+        self._unknown.append((offset, path, name, known))
 
     def refuse_unknown(self, net: caffe_pb2.NetParameter) -> None:
         """One error for all fields and enum values that Caffe has not got, in the order of the file."""
@@ -198,12 +199,15 @@ class _Parser:
             return
         at, first = self._at, self._unknown[0][0]
         solver = _table(caffe_pb2.SolverParameter.DESCRIPTOR)
-        if not net.layer and not net.layers and all(name.partition(".")[0] in solver for _, name, _ in self._unknown):
+        if not net.layer and not net.layers and all(name.partition(".")[0] in solver for _, name, *_ in self._unknown):
             raise at.error("this is a solver, not a net", first, remedy="give the file that its field `net` or `train_net` names")
         lines = []
-        for offset, name, nearest in self._unknown:
+        for offset, path, name, known in self._unknown[:_MAX_SHOWN]:
             line, column = at.position(offset)
-            lines.append(f"\n    {line}:{column}: {name}" + (f" (is {nearest} meant?)" if nearest else ""))
+            near = [other for other in known if other.startswith(name)] or difflib.get_close_matches(name, known, 1, 0.85)
+            lines.append(f"\n    {line}:{column}: {path}" + (f" (is {near[0]} meant?)" if near else ""))
+        if len(self._unknown) > _MAX_SHOWN:
+            lines.append(f"\n    and {len(self._unknown) - _MAX_SHOWN:,} more")
         raise at.error(
             f"Caffe does not know{''.join(lines)}",
             first,

@@ -265,6 +265,12 @@ def test_unknown_fields_with_broken_contents(text: str) -> None:
     assert refuse(f"\n{text}").where.line == 2
 
 
+def test_a_file_of_nothing_but_unknown_fields() -> None:
+    lines = refuse("x: 1 " * 3000).message.splitlines()
+    assert len(lines) == 1002
+    assert lines[-1] == "    and 2,000 more"
+
+
 def test_a_solver() -> None:
     error = refuse("net: 'train_val.prototxt'\nbase_lr: 0.01 solver_mode: GPU snapshot_prefix: 'x'")
     assert "solver" in error.message
