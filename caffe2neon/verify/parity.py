@@ -32,7 +32,8 @@ def verify(
         meta: :attr:`caffe2neon.records.NeonModel.meta`. A file without that record is compared output by output, in order.
         tolerance: largest permitted ``max |difference| / max(1, max |reference|)``.
         layers: compare along ``meta["trace"]`` as well, in its order, wherever both engines can hand out the pair.
-        inputs: by Caffe's input names, batch axis first; None: :func:`~caffe2neon.verify.noise.noise`, ``batch`` examples.
+        inputs: by Caffe's input names, batch axis first; None: :func:`~caffe2neon.verify.noise.noise`, ``batch`` examples, and
+            zeros for inputs that only Caffe has: the labels of a training net, which reach nothing but losses.
 
     Outputs and layers that ``meta["remap"]`` names are compared in Caffe's class order.
 
@@ -42,7 +43,8 @@ def verify(
     """
     names = _input_names(neon, caffe)
     if inputs is None:
-        inputs, description = noise(caffe.inputs, batch, meta.get("preprocess"))
+        made, description = noise({name: caffe.inputs[name] for name in names}, batch, meta.get("preprocess"))
+        inputs = {name: made[name] if name in made else np.zeros((batch, *shape), np.float32) for name, shape in caffe.inputs.items()}
     else:
         description = f"{len(next(iter(inputs.values()), ()))} given examples"
         if missing := [name for name in caffe.inputs if name not in inputs]:
@@ -92,17 +94,17 @@ def _differences(
 
 
 def _input_names(neon: Engine, caffe: Engine) -> dict[str, str]:
-    """neon's name of each Caffe input. A neon model has no name for its only input, so one stands for the other."""
+    """Caffe's name -> neon's, of each of neon's inputs. neon itself names none, so an only one stands for the other."""
     if len(neon.inputs) == len(caffe.inputs) == 1:
         names = dict(zip(caffe.inputs, neon.inputs, strict=True))
     else:
-        names = {name: name for name in caffe.inputs}
-    if set(names.values()) != set(neon.inputs):
+        names = {name: name for name in neon.inputs}
+    if not set(names) <= set(caffe.inputs):
         raise VerificationError(f"the model's inputs are {_listed(neon.inputs)}, Caffe's are {_listed(caffe.inputs)}")
-    for name, shape in caffe.inputs.items():
-        if _squeezed(shape) != _squeezed(neon.inputs[names[name]]):
+    for name, other in names.items():
+        if _squeezed(caffe.inputs[name]) != _squeezed(neon.inputs[other]):
             raise VerificationError(
-                f"input {name!r} has shape {tuple(shape)} in Caffe, {tuple(neon.inputs[names[name]])} in the model",
+                f"input {name!r} has shape {tuple(caffe.inputs[name])} in Caffe, {tuple(neon.inputs[other])} in the model",
                 remedy="was the model converted from this prototxt?",
             )
     return names

@@ -206,6 +206,26 @@ def test_other_input_names_are_a_clear_error() -> None:
         verify(Two("neon"), Fake("caffe"), meta=META)
 
 
+def test_a_label_that_only_caffe_takes_is_zero() -> None:
+    class Neon(Fake):
+        @property
+        def inputs(self) -> Mapping[str, Shape]:
+            return {"data": (CHANNELS, SIZE, SIZE)}
+
+    class Training(Fake):
+        @property
+        def inputs(self) -> Mapping[str, Shape]:
+            return {"data": (CHANNELS, SIZE, SIZE), "label": ()}
+
+        def run(self, inputs: Mapping[str, Array], taps: Sequence[str] = ()) -> dict[str, Array]:
+            self.label = inputs["label"]
+            return super().run({"data": inputs["data"]}, taps)
+
+    caffe = Training("caffe")
+    assert verify(Neon("neon"), caffe, meta=META, batch=3).passed
+    assert caffe.label.tolist() == [0, 0, 0]
+
+
 @pytest.mark.parametrize(
     ("outputs", "words"),
     [(["prob", "loss"], "should stand for 'prob', 'loss'"), (["gone"], "output 'gone'")],
