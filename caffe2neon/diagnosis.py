@@ -19,7 +19,7 @@ from caffe2neon.single import convert_files
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One engine. ``detail`` is its version, or why it does not work; what is ``required`` must work for anything to be verified."""
+    """One engine. ``detail`` is its version, or why it does not work; without the ``required`` ones nothing is verified."""
 
     name: str
     required: bool

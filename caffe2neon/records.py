@@ -55,8 +55,12 @@ class Preprocess:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Preprocess:
         """What :attr:`NeonModel.meta` holds of it; fields that this version does not know are left out."""
-        known = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in record.items()
+            if name in cls.__dataclass_fields__
+        }
+        return cls(**fields)
 
 
 @dataclass(frozen=True)

@@ -80,22 +80,43 @@ def order_option(name: str, text: str) -> Callable[[F], F]:
 
 TOPK = click.option("--topk", type=click.IntRange(1), multiple=True, default=(1, 5), show_default=True, help="May be repeated.")
 WORKERS = click.option("--workers", type=click.IntRange(1), default=None, help="Threads that decode pictures. Default: one a core.")
-TOLERANCE = click.option("--tolerance", type=float, default=1e-5, show_default=True, help="max |difference| / max(1, max |reference|).")
-PHASE = click.option("--phase", type=click.Choice(["train", "test"]), default="test", show_default=True, help="Which layers to keep.")
+TOLERANCE = click.option("--tolerance", default=1e-5, show_default=True, help="max |difference| / max(1, max |reference|).")
+
+
+def phase_option(function: F) -> F:
+    """``--phase``"""
+    return _choice("--phase", ["test", "train"], "Which layers to keep.")(function)
 
 
 def _choice(name: str, values: list[str], text: str) -> Callable[[F], F]:
     return click.option(name, type=click.Choice(values), default=values[0], show_default=True, help=text)
 
 
+def _size(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """``227`` or ``227x227``, rows first."""
+    if value is None:
+        return None
+    parts = value.lower().split("x")
+    if len(parts) > 2 or not all(part.isdecimal() and int(part) for part in parts):
+        raise click.BadParameter(f"{value!r} is no size: write 227 or 227x227")
+    return int(parts[0]), int(parts[-1])
+
+
+def _numbers(_: click.Context, __: click.Parameter, value: str | None) -> tuple[float, ...] | None:
+    try:
+        return None if value is None else tuple(float(part) for part in value.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is no list of numbers: write 104,117,123") from error
+
+
 def preprocess_options(function: F) -> F:
     """What :func:`preprocess_of` turns into a :class:`Preprocess`."""
     for option in reversed(
         (
-            click.option("--resize", type=_SIZE, metavar="H[xW]", help="Squash each picture to this size first."),
-            click.option("--crop", type=_SIZE, metavar="H[xW]", help="Then take the centre."),
+            click.option("--resize", callback=_size, metavar="H[xW]", help="Squash each picture to this size first."),
+            click.option("--crop", callback=_size, metavar="H[xW]", help="Then take the centre."),
             click.option("--channel-order", type=click.Choice(["BGR", "RGB", "GRAY"]), default=None, help="Default: BGR."),
-            click.option("--mean", type=_NUMBERS, metavar="B,G,R", help="Subtract these: one number, or one a channel."),
+            click.option("--mean", callback=_numbers, metavar="B,G,R", help="Subtract these: one number, or one a channel."),
             click.option("--scale", type=float, default=None, help="Then multiply. Caffe's order: (pixel - mean) * scale."),
         )
     ):
@@ -117,33 +138,3 @@ def preprocess_of(
     given: dict[str, Any] = {"resize": resize, "crop": crop, "channel_order": channel_order, "mean": mean, "scale": scale}
     given = {name: value for name, value in given.items() if value is not None}
     return replace(recorded or Preprocess(), **given) if given or recorded else None
-
-
-class _Size(click.ParamType):
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            sizes = [int(part) for part in str(value).lower().split("x")]
-        except ValueError:
-            sizes = []
-        if len(sizes) not in (1, 2) or any(size < 1 for size in sizes):
-            self.fail(f"{value!r} is no size: write 227 or 227x227", param, ctx)
-        return sizes[0], sizes[-1]
-
-
-class _Numbers(click.ParamType):
-    name = "numbers"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(float(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a list of numbers: write 104,117,123", param, ctx)
-
-
-_SIZE, _NUMBERS = _Size(), _Numbers()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from caffe2neon.cli.common import FILE, PHASE, TOLERANCE, engine_options, preprocess_of, preprocess_options
+from caffe2neon.cli.common import FILE, TOLERANCE, engine_options, phase_option, preprocess_of, preprocess_options
 
 
 @click.command()
@@ -14,7 +14,7 @@ from caffe2neon.cli.common import FILE, PHASE, TOLERANCE, engine_options, prepro
 @click.argument("caffemodel", type=FILE)
 @click.option("-o", "--output", type=FILE, default=None, help="The file to write. Default: the caffemodel's name with .prm.")
 @click.option("--remap", "remap_classes", is_flag=True, help="Reorder ILSVRC12 classes from Caffe's order to neon's.")
-@PHASE
+@phase_option
 @click.option("--verify", "verified", is_flag=True, help="Compare with Caffe before the file gets its name.")
 @TOLERANCE
 @preprocess_options
@@ -61,7 +61,7 @@ def convert(
 
 @click.command()
 @click.argument("prototxt", type=FILE)
-@PHASE
+@phase_option
 def check(prototxt: Path, phase: str) -> None:
     """Say what stands in the way of converting a net; needs no weights.
 
