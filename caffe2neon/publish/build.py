@@ -26,7 +26,11 @@ def find_build(root: Path, name: str, build: str, *, verify: bool = False) -> Pu
     Without ``verify`` this looks only whether every file of ``SHA256SUMS`` is there, which takes milliseconds; with it, the files
     are hashed too, and one that has changed or cannot be read makes the answer None.
     """
-    folder = build_folder(root, name, build)
+    return look_into(build_folder(root, name, build), name, build, verify=verify)
+
+
+def look_into(folder: Path, name: str, build: str, *, verify: bool = False) -> Publication | None:
+    """:func:`find_build` for a folder anywhere."""
     sums = _read_sums(folder / SUMS)
     if sums is None or not required(name) <= sums.keys():
         return None

@@ -28,21 +28,25 @@ def update_index(root: Path, publication: Publication) -> None:
     """
     try:
         with locked(root):
-            write_index(root, publication)
+            write_index(root, next_index(root, publication))
     except OSError as error:
         raise cannot_write(root / INDEX, error) from error
 
 
-def write_index(root: Path, publication: Publication) -> None:
-    """:func:`update_index` for a caller who holds the lock."""
+def next_index(root: Path, publication: Publication) -> bytes:
+    """The index under ``root`` with ``publication`` in it. The caller holds the lock."""
+    index = read_index(root)
+    index["models"][publication.name] = _entry(publication)
+    return json_bytes(index)
+
+
+def write_index(root: Path, index: bytes) -> None:
+    """Write the index unless it is so already. The caller holds the lock."""
     for stale in root.glob(f".{INDEX}.*.part"):  # of a killed process: nobody else writes while we hold the lock
         stale.unlink(missing_ok=True)
-    index = read_index(root)
-    before = json_bytes(index)
-    index["models"][publication.name] = _entry(publication)
-    after = json_bytes(index)
-    if after != before or not (root / INDEX).exists():
-        write_bytes(root / INDEX, after)
+    path = root / INDEX
+    if not path.exists() or path.read_bytes() != index:
+        write_bytes(path, index)
 
 
 def read_index(root: Path) -> dict[str, Any]:

@@ -8,13 +8,13 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from caffe2neon.errors import PublishError
 from caffe2neon.files import cannot_write, digest, sync_folder, write_bytes
-from caffe2neon.publish.build import SUMS, build_folder, find_build, format_sums, required
-from caffe2neon.publish.index import write_index
+from caffe2neon.publish.build import SUMS, build_folder, find_build, format_sums, look_into, required
+from caffe2neon.publish.index import next_index, write_index
 from caffe2neon.publish.lock import claim, locked
 from caffe2neon.records import Publication
 
@@ -41,15 +41,17 @@ class StagedBuild:
             PublishError: ``<name>.prm`` or ``model.json`` is missing, the disk is full, or the index cannot be understood.
         """
         try:
-            self._seal()
+            made = self._seal()
             with locked(self.root):
-                publication = find_build(self.root, self.name, self.build, verify=True) or self._move()
-                write_index(self.root, publication)
+                existing = find_build(self.root, self.name, self.build, verify=True)
+                index = next_index(self.root, existing or made)  # first: it may fail, and then nothing must show
+                publication = existing or replace(made, path=self._move())
+                write_index(self.root, index)
         except OSError as error:
             raise cannot_write(Path(error.filename or self.folder), error) from error
         return publication
 
-    def _seal(self) -> None:
+    def _seal(self) -> Publication:
         files = sorted(path.name for path in self.folder.iterdir())
         if missing := sorted(required(self.name) - set(files)):
             raise PublishError(f"the build is not complete: {', '.join(missing)} missing", model=self.name)
@@ -57,8 +59,12 @@ class StagedBuild:
         for file in files:
             _sync_file(self.folder / file)
         sync_folder(self.folder)
+        made = look_into(self.folder, self.name, self.build)
+        if made is None:
+            raise PublishError("files vanished while they were published", path=str(self.folder))
+        return made
 
-    def _move(self) -> Publication:
+    def _move(self) -> Path:
         target = build_folder(self.root, self.name, self.build)
         target.parent.mkdir(exist_ok=True)
         if target.exists():
@@ -66,10 +72,7 @@ class StagedBuild:
         self.folder.rename(target)
         sync_folder(target.parent)
         sync_folder(self.root)
-        publication = find_build(self.root, self.name, self.build)
-        if publication is None:
-            raise PublishError("files vanished while they were published", path=str(target))
-        return publication
+        return target
 
 
 @contextlib.contextmanager
