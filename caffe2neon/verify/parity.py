@@ -44,7 +44,8 @@ def verify(
     names = _input_names(neon, caffe)
     if inputs is None:
         made, description = noise({name: caffe.inputs[name] for name in names}, batch, meta.get("preprocess"))
-        inputs = {name: made[name] if name in made else np.zeros((batch, *shape), np.float32) for name, shape in caffe.inputs.items()}
+        labels = {name: np.zeros((batch, *shape), np.float32) for name, shape in caffe.inputs.items() if name not in made}
+        inputs = {**made, **labels}
     else:
         description = f"{len(next(iter(inputs.values()), ()))} given examples"
         if missing := [name for name in caffe.inputs if name not in inputs]:
