@@ -11,7 +11,7 @@ from dataclasses import replace
 from caffe2neon.convert.neon_layers import sequential, skip_node
 from caffe2neon.convert.registry import Refused
 from caffe2neon.convert.shapes import features, out_shape
-from caffe2neon.records import NeonContainer, NeonLayer, Shape
+from caffe2neon.records import NeonContainer, Shape
 
 #: Layers that keep a delta buffer of their input's size.
 _OWNS_DELTA = frozenset({"Convolution", "Deconvolution", "Linear", "Pooling", "BatchNorm", "LRN", "Activation", "SkipNode"})
@@ -43,7 +43,7 @@ def _within(branch: NeonContainer, shape: Shape) -> tuple[NeonContainer, dict[st
     """``branch`` with its arms wrapped where they must be, and the shape at each of its BranchNodes."""
     shapes = [shape]
     for item in branch.layers:
-        shapes.append(_shape_behind(item, shapes[-1]))
+        shapes.append(out_shape(item, shapes[-1]))
     largest = max(map(features, shapes[1:-1]), default=0)
     layers = tuple(
         _wrap_arms(item, before, largest) if isinstance(item, NeonContainer) else item
@@ -63,7 +63,7 @@ def _wrap(arm: NeonContainer, shape: Shape, largest: int) -> NeonContainer:
     for index, item in enumerate(arm.layers):
         if isinstance(item, NeonContainer) or (index and item.kind in _OWNS_DELTA and features(current) > largest):
             fits = False
-        current = _shape_behind(item, current)
+        current = out_shape(item, current)
     if fits:
         return arm
     if any(layer.kind == "Pooling" for layer in arm.walk()):
@@ -74,19 +74,3 @@ def _wrap(arm: NeonContainer, shape: Shape, largest: int) -> NeonContainer:
     if isinstance(content[-1], NeonContainer):
         content.append(skip_node(f"{content[-1].name}_end"))
     return replace(arm, layers=(sequential(content),))
-
-
-def _shape_behind(item: NeonLayer | NeonContainer, shape: Shape) -> Shape:
-    """neon's shape behind a layer or container."""
-    if isinstance(item, NeonLayer):
-        return out_shape(item, shape)
-    if item.kind == "Sequential":
-        for layer in item.layers:
-            shape = _shape_behind(layer, shape)
-        return shape
-    shapes = [_shape_behind(arm, shape) for arm in item.layers]
-    if item.kind == "MergeSum":
-        return shapes[0]
-    if item.config["merge"] == "stack":
-        return (sum(map(features, shapes)),)
-    return (sum(s[0] for s in shapes), *shapes[0][1:])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from caffe2neon import __version__
 from caffe2neon.convert.buffers import within_buffers
-from caffe2neon.convert.registry import Joint, Refused, Site, find_converter, find_joiner
+from caffe2neon.convert.registry import Item, Joint, Refused, Site, find_converter, find_joiner
 from caffe2neon.convert.shapes import features, out_shape
 from caffe2neon.convert.structure import Assembler, Made
 from caffe2neon.convert.weights import Blobs, fit, pending
@@ -23,7 +24,6 @@ from caffe2neon.records import (
     Fork,
     Graph,
     Layout,
-    NeonLayer,
     NeonModel,
     Node,
     Preprocess,
@@ -106,10 +106,15 @@ def convert(
 def _make_layers(graph: Graph, blobs: Blobs) -> tuple[Made, list[str], list[Finding]]:
     """Run every node's converter; follow neon's shapes from the inputs on."""
     shapes: dict[Blob, Shape] = {}
-    layers: dict[Node, list[NeonLayer]] = {}
+    layers: dict[Node, Sequence[Item]] = {}
     joints: dict[Node, Joint] = {}
     notes: list[str] = []
     findings: list[Finding] = []
+    readers: dict[Blob, list[Node]] = defaultdict(list)
+    for node in graph.nodes:
+        for blob in node.bottoms:
+            readers[blob].append(node)
+    sites: dict[Blob, Site] = {}
     for node in graph.nodes:
         if not node.bottoms:
             continue
@@ -119,11 +124,15 @@ def _make_layers(graph: Graph, blobs: Blobs) -> tuple[Made, list[str], list[Find
                 joints[node] = joint = find_joiner(node.layer.type)(node, node.layer.name, bottoms)
                 shape = joint.shape
             else:
-                site = Site(node, bottoms[0], blobs.get(node.layer.name, ()), node.layer.name, notes)
+                before = sites.get(node.bottoms[0]) if len(readers[node.bottoms[0]]) == 1 else None
+                following = readers[node.tops[0]]
+                after = following[0] if len(following) == 1 and len(following[0].bottoms) == 1 else None
+                site = Site(node, bottoms[0], blobs.get(node.layer.name, ()), before, after, notes)
                 layers[node] = find_converter(node.layer.type)(site)
+                sites[node.tops[0]] = site
                 shape = bottoms[0]
-                for layer in layers[node]:
-                    shape = out_shape(layer, shape)
+                for item in layers[node]:
+                    shape = out_shape(item, shape)
             _same_count(node, shape)
             shapes.update((top, shape) for top in node.tops)
         except Refused as refused:

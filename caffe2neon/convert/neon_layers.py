@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,8 +44,7 @@ def linear(name: str, weight: Deferred) -> NeonLayer:
 
 def bias(name: str, weight: Deferred) -> NeonLayer:
     """``weight`` is (n,); neon keeps (n, 1)."""
-    column = Deferred((weight.shape[0], 1), lambda: weight.make().reshape(-1, 1))
-    return NeonLayer(_LAYER + "Bias", {"name": name, "init": _INIT}, {"W": column})
+    return NeonLayer(_LAYER + "Bias", {"name": name, "init": _INIT}, {"W": _column(weight)})
 
 
 def pooling(name: str, op: str, kernel: Shape | None, *, stride: Shape = (1, 1), pad: Shape = (0, 0)) -> NeonLayer:
@@ -100,18 +101,50 @@ def tree(branches: Sequence[NeonContainer], name: str) -> NeonContainer:
     return NeonContainer(_CONTAINER + "Tree", {"name": name}, tuple(branches))
 
 
-def selector(name: str, channels: int, *, pad: Shape = (0, 0), crop: Shape = (0, 0)) -> NeonLayer:
-    """A one-hot convolution: pads the map with ``pad`` zeros on each side, then takes ``crop`` rows and columns off its end.
+def deconvolution(name: str, weight: Deferred, *, stride: Shape = (1, 1), pad: Shape = (0, 0)) -> NeonLayer:
+    """``weight`` is Caffe's dense (C in, C out, R, S); neon keeps (C out·R·S, C in) and calls its output maps C."""
+    _, outputs, rows, columns = weight.shape
+    layer = convolution(name, weight, stride=stride, pad=pad)
+    config = {**layer.config, "fshape": {"R": rows, "S": columns, "C": outputs}}
+    return replace(layer, type=_LAYER + "Deconvolution", config=config)
 
-    With the one at the window's first tap, output (i, j) is padded input (i, j); a window of 1 + crop ends that much earlier.
+
+def batch_norm(name: str, gmean: Deferred, gvar: Deferred, eps: float, gamma: Deferred, beta: Deferred) -> NeonLayer:
+    """``gamma·(x - gmean)/sqrt(gvar + eps) + beta``; all blobs are (C,), neon keeps (C, 1)."""
+    params = {"beta": _column(beta), "gamma": _column(gamma), "gmean": _column(gmean), "gvar": _column(gvar)}
+    # without its optimizer states neon refuses to load a BatchNorm: KeyError 'states'
+    return NeonLayer(_LAYER + "BatchNorm", {"name": name, "eps": eps}, params, {"states": [[], []]})
+
+
+def affine(name: str, gamma: Deferred, beta: Deferred) -> NeonLayer:
+    """``gamma·x + beta`` per channel, at inference: a BatchNorm of mean 0, variance 1 and eps 0."""
+    return batch_norm(name, constant(gamma.shape, 0), constant(gamma.shape, 1), 0.0, gamma, beta)
+
+
+def constant(shape: Shape, value: float) -> Deferred:
+    return Deferred(shape, partial(np.full, shape, value, np.float32))
+
+
+def _column(vector: Deferred) -> Deferred:
+    return Deferred((vector.shape[0], 1), lambda: vector.make().reshape(-1, 1))
+
+
+def selector(
+    name: str, channels: Sequence[int], of: int, *, pad: Shape = (0, 0), before: Shape = (0, 0), after: Shape = (0, 0)
+) -> NeonLayer:
+    """A one-hot convolution: output map k is input map ``channels[k]``, of ``of`` maps.
+
+    The map is padded with ``pad`` zeros on each side; then ``before`` rows and columns are taken off its start and ``after`` off
+    its end: the window is that much larger, and its one stands at the tap ``before``.
     """
+    shape = (len(channels), of, 1 + before[0] + after[0], 1 + before[1] + after[1])
 
     def make() -> Array:
-        weight = np.zeros((channels, channels, 1 + crop[0], 1 + crop[1]), np.float32)
-        weight[np.arange(channels), np.arange(channels), 0, 0] = 1
+        weight = np.zeros(shape, np.float32)
+        weight[np.arange(len(channels)), list(channels), before[0], before[1]] = 1
         return weight
 
-    return convolution(name, Deferred((channels, channels, 1 + crop[0], 1 + crop[1]), make), pad=pad)
+    return convolution(name, Deferred(shape, make), pad=pad)
 
 
 def shortest(value: float) -> float:

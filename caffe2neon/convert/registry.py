@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -23,14 +23,21 @@ class Site:
     """What a converter sees of one layer.
 
     ``shape`` is the neon shape of its bottom, (C, H, W) or (F, 1); ``blobs`` are its learnable blobs, in Caffe's order and shapes,
-    float32 when made; ``name`` is the neon name; ``notes`` collects sentences for people.
+    float32 when made; ``before`` is the site of the layer that makes its bottom, where nobody else reads that, and ``after`` the
+    node that reads its top, where that is the only one; ``notes`` collects sentences for people.
     """
 
     node: Node
     shape: Shape
     blobs: tuple[Deferred, ...]
-    name: str
+    before: Site | None = None
+    after: Node | None = None
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The name of the neon layer."""
+        return self.node.layer.name
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,8 @@ class Joint:
     shape: Shape
 
 
-Converter: TypeAlias = Callable[[Site], list[NeonLayer]]
+Item: TypeAlias = "NeonLayer | NeonContainer"
+Converter: TypeAlias = "Callable[[Site], Sequence[Item]]"
 Joiner: TypeAlias = Callable[[Node, str, tuple[Shape, ...]], Joint]
 
 _CONVERTERS: dict[str, Converter] = {}

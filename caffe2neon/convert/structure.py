@@ -9,14 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias, TypeVar
 
 from caffe2neon.convert.neon_layers import branch_node, sequential, skip_node, tree
-from caffe2neon.convert.registry import Joint
+from caffe2neon.convert.registry import Item, Joint
 from caffe2neon.records import Blob, Chain, Fork, Layout, NeonContainer, NeonLayer, Node
-
-Item: TypeAlias = "NeonLayer | NeonContainer"
-ItemT = TypeVar("ItemT", NeonLayer, NeonContainer)
 
 #: Layers that write into their input's buffer. Dropout may begin a Sequential all the same, and then spoils what other arms read.
 _IN_PLACE = frozenset({"Bias", "Activation", "Dropout", "BranchNode", "DataTransform"})
@@ -28,7 +24,7 @@ _TAKES_BETA = frozenset({"Convolution", "Linear", "Pooling", "BatchNorm", "SkipN
 class Made:
     """What the converters made of the graph's nodes: layers of plain nodes, joints of joins."""
 
-    layers: Mapping[Node, list[NeonLayer]]
+    layers: Mapping[Node, Sequence[Item]]
     joints: Mapping[Node, Joint]
 
 
@@ -76,7 +72,7 @@ class Assembler:
     def _part(self, part: Node | Fork) -> Sequence[Item]:
         return [self._merge(part)] if isinstance(part, Fork) else self._plain(part)
 
-    def _plain(self, node: Node) -> list[NeonLayer]:
+    def _plain(self, node: Node) -> Sequence[Item]:
         layers = self._made.layers[node]
         count = self._count(node, layers[-1].name if layers else "")
         return layers if count == 1 else [_renamed(layer, count) for layer in layers]
@@ -89,8 +85,8 @@ class Assembler:
             name = f"{joint.container.name}_arm{index}"
             arms.append(sequential(finish([*self.items(arm), *tail], name, adds=adds and index > 0), name))
         count = self._count(fork.join, joint.container.name)
-        container = joint.container if count == 1 else _renamed(joint.container, count)
-        return replace(container, layers=tuple(arms))
+        name = joint.container.name if count == 1 else f"{joint.container.name}@{count}"
+        return replace(joint.container, config={**joint.container.config, "name": name}, layers=tuple(arms))
 
     def _count(self, node: Node, name: str) -> int:
         """How often ``node`` has been written by now; the first time, its layer's output is noted as its blob."""
@@ -100,9 +96,12 @@ class Assembler:
         return count
 
 
-def _renamed(item: ItemT, count: int) -> ItemT:
+def _renamed(item: Item, count: int) -> Item:
     """neon finds layers by name, so a repeated one gets a name of its own."""
-    return replace(item, config={**item.config, "name": f"{item.name}@{count}"})
+    config = {**item.config, "name": f"{item.name}@{count}"}
+    if isinstance(item, NeonContainer):
+        return replace(item, config=config, layers=tuple(_renamed(layer, count) for layer in item.layers))
+    return replace(item, config=config)
 
 
 def begin(items: Sequence[Item], name: str) -> list[Item]:

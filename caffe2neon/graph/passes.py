@@ -9,7 +9,7 @@ from caffe2neon.records import Blob, Graph, Node
 
 def simplify(graph: Graph) -> Graph:
     """All passes, in their order."""
-    return _drop_dead(_drop_splits(graph))
+    return _drop_dead(_part_slices(_drop_references(_drop_splits(graph))))
 
 
 def _drop_splits(graph: Graph) -> Graph:
@@ -23,6 +23,20 @@ def _drop_splits(graph: Graph) -> Graph:
         else:
             kept.append(replace(node, bottoms=bottoms))
     return replace(graph, nodes=tuple(kept), outputs=tuple(dict.fromkeys(alias.get(blob, blob) for blob in graph.outputs)))
+
+
+def _drop_references(graph: Graph) -> Graph:
+    """Take away a Crop's second bottom: it gives a size, which is known by now, and no values."""
+    nodes = tuple(replace(node, bottoms=node.bottoms[:1]) if node.layer.type == "Crop" else node for node in graph.nodes)
+    return replace(graph, nodes=nodes)
+
+
+def _part_slices(graph: Graph) -> Graph:
+    """Make a node of each top of a Slice, so that every node but an input has one top that counts."""
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        nodes += [replace(node, tops=(top,)) for top in node.tops] if node.layer.type == "Slice" else [node]
+    return replace(graph, nodes=tuple(nodes))
 
 
 def _drop_dead(graph: Graph) -> Graph:

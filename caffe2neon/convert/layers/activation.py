@@ -2,17 +2,66 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
-from caffe2neon.convert.neon_layers import activation, shortest
-from caffe2neon.convert.registry import Refused, Site, converter
-from caffe2neon.records import NeonLayer
+from caffe2neon.convert.neon_layers import activation, affine, constant, merge_sum, sequential, shortest, skip_node
+from caffe2neon.convert.registry import Item, Refused, Site, converter
+from caffe2neon.records import Deferred, NeonLayer
 
 
 @converter("ReLU")
 def convert_relu(site: Site) -> list[NeonLayer]:
     slope = shortest(site.node.layer.param.relu_param.negative_slope)
     return [activation(site.name, "Rectlin", slope=slope) if slope else activation(site.name, "Rectlin")]
+
+
+@converter("AbsVal")
+def convert_abs_val(site: Site) -> list[NeonLayer]:
+    """``max(x, 0) + slope·min(x, 0)`` with a slope of -1."""
+    return [activation(site.name, "Rectlin", slope=-1.0)]
+
+
+@converter("ELU")
+def convert_elu(site: Site) -> list[NeonLayer]:
+    return [activation(site.name, "Explin", alpha=shortest(site.node.layer.param.elu_param.alpha))]
+
+
+@converter("PReLU")
+def convert_prelu(site: Site) -> list[Item]:
+    """Per channel: ``max(x, 0) - a·max(-x, 0)``, the sum of two arms. One slope for all channels is a Rectlin's."""
+    slope = site.blobs[0]
+    if not slope.shape:
+        return [activation(site.name, "Rectlin", slope=float(slope.make()))]
+    if slope.shape != site.shape[:1]:
+        raise Refused(f"has {slope.shape[0]} slopes; neon's layer here has {site.shape[0]} channels")
+    zero, name = constant(slope.shape, 0), site.name
+    site.notes.append(f"{name}: as a sum of two rectified arms with BatchNorms of fixed statistics, which serves inference only")
+    negative = Deferred(slope.shape, lambda: -slope.make())
+    arms = (
+        [skip_node(f"{name}_skip"), activation(f"{name}_positive", "Rectlin")],
+        [
+            affine(f"{name}_minus", constant(slope.shape, -1), zero),
+            activation(f"{name}_negative", "Rectlin"),
+            affine(f"{name}_slope", negative, zero),
+        ],
+    )
+    return [replace(merge_sum(name), layers=tuple(sequential(arm, f"{name}_arm{i}") for i, arm in enumerate(arms)))]
+
+
+@converter("Clip")
+def convert_clip(site: Site) -> list[NeonLayer]:
+    """``max - relu((max - min) - relu(x - min))``"""
+    param, shape = site.node.layer.param.clip_param, site.shape[:1]
+    low, high = shortest(param.min), shortest(param.max)
+    site.notes.append(f"{site.name}: as two rectifiers between BatchNorms of fixed statistics, which serves inference only")
+    return [
+        affine(f"{site.name}_low", constant(shape, 1), constant(shape, -low)),
+        activation(f"{site.name}_above", "Rectlin"),
+        affine(f"{site.name}_high", constant(shape, -1), constant(shape, high - low)),
+        activation(f"{site.name}_below", "Rectlin"),
+        affine(site.name, constant(shape, -1), constant(shape, high)),
+    ]
 
 
 @converter("Sigmoid")

@@ -1,15 +1,15 @@
-"""Convolution: neon has no groups and no dilation; both are exact as zeros in dense weights."""
+"""Convolution and Deconvolution: neon has no groups and no dilation; both are exact as zeros in dense weights."""
 
 from __future__ import annotations
 
 from math import prod
 
-from caffe2neon.convert.neon_layers import bias, convolution, dense
+from caffe2neon.convert.neon_layers import bias, convolution, deconvolution, dense
 from caffe2neon.convert.registry import Refused, Site, converter
 from caffe2neon.records import NeonLayer, Shape
 
 
-@converter("Convolution")
+@converter("Convolution", "Deconvolution")
 def convert_convolution(site: Site) -> list[NeonLayer]:
     param = site.node.layer.param.convolution_param
     if len(site.shape) != 3:
@@ -23,8 +23,8 @@ def convert_convolution(site: Site) -> list[NeonLayer]:
         if dilation != (1, 1):
             causes.append(f"dilation {dilation[0]}×{dilation[1]}")
         site.notes.append(f"{site.name}: {' and '.join(causes)} written as dense weights, {growth:.3g} times as large")
-    layers = [convolution(site.name, full, stride=stride, pad=pad)]
-    return [*layers, *(bias(f"{site.name}_bias", blob) for blob in rest)]
+    write = convolution if site.node.layer.type == "Convolution" else deconvolution
+    return [write(site.name, full, stride=stride, pad=pad), *(bias(f"{site.name}_bias", blob) for blob in rest)]
 
 
 def _per_axis(param: object, what: str, default: int) -> Shape:

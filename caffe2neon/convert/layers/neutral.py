@@ -16,9 +16,10 @@ def convert_dropout(site: Site) -> list[NeonLayer]:
     return [dropout(site.name, 1 - ratio)]
 
 
-@converter("Flatten")
-def convert_flatten(site: Site) -> list[NeonLayer]:
-    """neon's features are flat already, in Caffe's order (C, H, W)."""
-    if len(site.node.tops[0].shape) != 2:
-        raise Refused("flattens some axes and keeps others, a shape that neon has not got")
+@converter("Flatten", "Reshape")
+def convert_shape(site: Site) -> list[NeonLayer]:
+    """neon's features are flat already, in Caffe's order (C, H, W): all that matters is that the shape is flat, or stays."""
+    shape = site.node.tops[0].shape
+    if shape[0] != site.node.bottoms[0].shape[0] or (len(shape) != 2 and shape[1:] != site.shape):
+        raise Refused(f"makes a blob of {'×'.join(map(str, shape))}; neon has no layer that gives features another shape")
     return []

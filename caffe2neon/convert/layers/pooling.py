@@ -85,4 +85,4 @@ def _refuse_empty_windows(size: Shape, stride: Shape, pad: Shape, out: Shape) ->
 def _select(site: Site, name: str, *, pad: Shape = (0, 0), crop: Shape = (0, 0)) -> NeonLayer:
     channels = site.shape[0]
     site.notes.append(f"{site.name}: padding or rounding that neon's Pooling lacks, by a one-hot {channels}×{channels} convolution")
-    return selector(name, channels, pad=pad, crop=crop)
+    return selector(name, range(channels), channels, pad=pad, after=crop)

@@ -8,10 +8,10 @@ _OUTSIDE = "end the net before this layer and compute it outside"
 
 refuse("ArgMax", reason="neon has no ArgMax", remedy=_OUTSIDE)
 refuse("MVN", reason="normalizes each example by its own mean and variance; neon has no such layer")
-refuse("BNLL", "Exp", "Log", "Clip", "Swish", "Threshold", reason="neon has no such function among its transforms")
+refuse("BNLL", "Exp", "Log", "Swish", "Threshold", reason="neon has no such function among its transforms")
 refuse("RNN", "LSTM", "LSTMUnit", reason="Caffe's recurrent layers take a second, time-major input, which neon's do not")
 refuse("Embed", reason="looks up rows by index; neon's layers compute with their input's values")
-refuse("Reduction", "Tile", "Reshape", "Im2col", "SPP", reason="makes a shape that neon has no layer for")
+refuse("Reduction", "Im2col", "SPP", reason="makes a shape that neon has no layer for")
 refuse("BatchReindex", "Filter", reason="picks examples of the batch; neon's batch size is fixed")
 refuse("Python", reason="runs code of its own, which the net definition does not hold")
 refuse("Parameter", reason="hands out weights as a blob; neon's layers own theirs")

@@ -58,8 +58,9 @@ def convolution_window(param: ConvolutionParameter, axes: int) -> Window:
 @rule("Convolution", bottoms=at_least(1))
 def _convolution(layer: LayerParameter, bottoms: Sequence[Shape]) -> Shapes:
     window, channels, params = _filters(layer, bottoms)
+    # truncated, as C++ divides: a window up to a stride too large for its image still gives one output
     sizes = tuple(
-        (size + 2 * pad - extent) // stride + 1 if size + 2 * pad >= extent else 0
+        int((size + 2 * pad - extent) / stride) + 1
         for size, pad, extent, stride in zip(bottoms[0][2:], window.pad, window.extent, window.stride, strict=True)
     )
     return Shapes(((bottoms[0][0], channels, *sizes),) * len(bottoms), params)
