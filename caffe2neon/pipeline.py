@@ -29,6 +29,7 @@ from caffe2neon.records import (
     NeonModel,
     Outcome,
     Parity,
+    PinnedFile,
     Progress,
     Publication,
     no_progress,
@@ -91,7 +92,9 @@ def _convert(job: Job) -> Job:
     layout = lay_out_net(net)
     _check_input(spec, layout)
     weights = read_weights(fetched.caffemodel.path)
-    source = source_record(fetched.prototxt, fetched.caffemodel)
+    source = source_record(
+        replace(fetched.prototxt, url=spec.prototxt.url), replace(fetched.caffemodel, url=spec.caffemodel.url)
+    )
     return replace(job, net=net, weights=weights, model=convert(layout, weights, source=source, preprocess=spec.preprocess))
 
 
@@ -256,7 +259,10 @@ def _model_json(job: Job) -> JSON:
         "description": spec.description,
         "license": spec.license,
         "converter": {"caffe2neon": __version__, "neon": str(job.model.header["neon_version"])},
-        "sources": {"prototxt": _provenance(job.fetched.prototxt), "caffemodel": _provenance(job.fetched.caffemodel)},
+        "sources": {
+            "prototxt": _provenance(spec.prototxt, job.fetched.prototxt),
+            "caffemodel": _provenance(spec.caffemodel, job.fetched.caffemodel),
+        },
         "input": {"name": to_json(meta["inputs"][0]), "shape": to_json(job.model.input_shape)},
         "outputs": to_json(meta["outputs"]),
         "preprocess": to_json(spec.preprocess),
@@ -266,5 +272,6 @@ def _model_json(job: Job) -> JSON:
     }
 
 
-def _provenance(file: FetchedFile) -> JSON:
-    return {"url": file.url, "sha256": file.sha256, "size": file.size}
+def _provenance(pinned: PinnedFile, file: FetchedFile) -> JSON:
+    """Where the file is from by the manifest; a mirror on this machine is nobody else's business."""
+    return {"url": pinned.url, "sha256": file.sha256, "size": file.size}

@@ -76,7 +76,7 @@ def convert(
     made, notes, findings = _make_layers(graph, blobs)
     if findings:
         raise UnsupportedError(findings)
-    assembler = Assembler(made)
+    assembler = Assembler(made, graph.net.sha256[:12])
     shape = _input_shape(layout.trunk.source)
     try:
         root = within_buffers(assembler.root(layout, name), shape)

@@ -31,8 +31,9 @@ class Made:
 class Assembler:
     """Puts the made layers together; remembers which names are taken and which blob each layer's output is."""
 
-    def __init__(self, made: Made) -> None:
+    def __init__(self, made: Made, fingerprint: str) -> None:
         self._made = made
+        self._fingerprint = fingerprint
         self._emitted: dict[Node, int] = {}
         self.trace: list[tuple[str, str]] = []
 
@@ -49,7 +50,7 @@ class Assembler:
         trees = [sequential(main, f"{name}_trunk")]
         for index, side in enumerate(layout.sides, 1):
             items = [item for item in self.items(side) if not (isinstance(item, NeonLayer) and item.kind == "Dropout")]
-            node = branch_node(_branch_name(name, side.source))
+            node = branch_node(self._branch_name(side.source))
             trees.append(sequential(_own_buffers([node, *items], f"{name}_side{index}"), f"{name}_side{index}"))
         return tree(trees, name)
 
@@ -61,13 +62,17 @@ class Assembler:
         """The same, with a BranchNode behind each blob where a side begins."""
         items: list[Item] = []
         if chain.source in sources:
-            items += [skip_node(f"{name}_skip"), branch_node(_branch_name(name, chain.source))]
+            items += [skip_node(f"{name}_skip"), branch_node(self._branch_name(chain.source))]
         for part in chain.items:
             items += self._part(part)
             blob = (part.join if isinstance(part, Fork) else part).tops[0]
             if blob in sources:
-                items.append(branch_node(_branch_name(name, blob)))
+                items.append(branch_node(self._branch_name(blob)))
         return items
+
+    def _branch_name(self, blob: Blob) -> str:
+        """neon keeps one BranchNode a name and process, so two models must not share a name."""
+        return f"{blob.key}@{self._fingerprint}"
 
     def _part(self, part: Node | Fork) -> Sequence[Item]:
         return [self._merge(part)] if isinstance(part, Fork) else self._plain(part)
@@ -140,7 +145,3 @@ def _own_buffers(items: Sequence[Item], name: str) -> list[Item]:
     if result[-1].kind == "BranchNode":
         result.append(skip_node(f"{result[-1].name}_copy"))
     return result
-
-
-def _branch_name(model: str, blob: Blob) -> str:
-    return f"{model}/{blob.key}"
