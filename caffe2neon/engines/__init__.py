@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from caffe2neon.errors import EngineError
-from caffe2neon.records import CaffeNet, CaffeWeights
+from caffe2neon.records import CaffeNet, CaffeWeights, Shape
 
 if TYPE_CHECKING:
     from caffe2neon.engines.base import Engine
 
-__all__ = ["open_caffe"]
+__all__ = ["open_caffe", "open_neon"]
 
 
 def open_caffe(net: CaffeNet, weights: CaffeWeights, *, engine: str = "auto", batch: int | None = None, threads: int = 0) -> Engine:
@@ -34,3 +35,36 @@ def open_caffe(net: CaffeNet, weights: CaffeWeights, *, engine: str = "auto", ba
     from caffe2neon.engines.caffe_embedded import open_caffe_embedded
 
     return open_caffe_embedded(net, weights, batch=batch, threads=threads)
+
+
+def open_neon(path: Path, *, engine: str = "auto", input_shape: Shape | None = None, threads: int = 0) -> Engine:
+    """Open a .prm file.
+
+    Args:
+        engine: ``embedded``, ``neon`` (the real one, under the interpreter that CAFFE2NEON_NEON_PYTHON names), or ``auto``: the
+            real one where it works, else the embedded.
+        input_shape: (C, H, W), or (n,); None takes what the file records.
+        threads: for computing; 0 means one a core.
+
+    Raises:
+        PrmError: the file is damaged, hostile, or no neon model.
+        EngineError: the engine is not there, or cannot run this model; or nobody says the input's shape.
+    """
+    if engine not in ("auto", "embedded", "neon"):
+        raise EngineError(f"there is no neon engine {engine!r}", remedy="the engines are auto, embedded and neon")
+    if engine == "neon" or (engine == "auto" and _neon_works()):
+        from caffe2neon.engines.neon_external import open_neon_external
+
+        return open_neon_external(path, input_shape=input_shape, threads=threads)
+    from caffe2neon.engines.neon_embedded import open_neon_embedded
+
+    return open_neon_embedded(path, input_shape=input_shape, threads=threads)
+
+
+def _neon_works() -> bool:
+    from caffe2neon.engines.neon_external import configured_interpreter, probe_neon
+
+    try:
+        return bool(configured_interpreter() and probe_neon())
+    except EngineError:
+        return False
