@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import os
 import pickle
 import subprocess
-import tarfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.io import savemat
 
 from caffe2neon.errors import LabelError
 from caffe2neon.labels import LabelMap, builtin_map, devkit_map, read_map, write_map
 from caffe2neon.labels.maps import read_devkit
 from caffe2neon.labels.matlab import MOST_BYTES, read_structs
+from tests.labels.devkit import write_devkit, write_mat
 
 ORDER = LabelMap(np.random.RandomState(0).permutation(1000))
 SYNSETS = [f"n{i:08d}" for i in range(1000)]
@@ -109,28 +107,6 @@ def test_missing_map_file(tmp_path: Path) -> None:
 # ---- the devkit ----
 
 
-def _mat(ids: list[int], synsets: list[str], *, compressed: bool = True, name: str = "synsets") -> bytes:
-    """A meta.mat as MATLAB's peer scipy writes it, with the devkit's fields."""
-    rows = np.zeros((len(ids), 1), dtype=[(f, object) for f in ("ILSVRC2012_ID", "WNID", "words", "num_children", "children")])
-    for row, number, synset in zip(rows, ids, synsets, strict=True):
-        row[0] = (float(number), synset, f"words of {synset}, é", 0, np.zeros((0, 0)))
-    stream = io.BytesIO()
-    savemat(stream, {"other": np.arange(3), name: rows}, do_compression=compressed)
-    return stream.getvalue()
-
-
-def _devkit(path: Path, meta: bytes | None) -> Path:
-    members = {"readme.txt": b"hello", "data/ILSVRC2012_validation_ground_truth.txt": b"1\n"}
-    if meta is not None:
-        members["data/meta.mat"] = meta
-    with tarfile.open(path, "w:gz") as archive:
-        for name, data in members.items():
-            info = tarfile.TarInfo(f"ILSVRC2012_devkit_t12/{name}")
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    return path
-
-
 def _shuffled() -> tuple[list[int], list[str]]:
     """Leaves in another order than their numbers, inner classes after them: 1860 rows, as the real file has."""
     ids = [*(np.random.RandomState(1).permutation(1000) + 1), *range(1001, 1861)]
@@ -140,7 +116,7 @@ def _shuffled() -> tuple[list[int], list[str]]:
 @pytest.mark.parametrize("compressed", [True, False])
 def test_devkit_lists_classes_by_their_number(tmp_path: Path, compressed: bool) -> None:
     ids, synsets = _shuffled()
-    path = _devkit(tmp_path / "devkit.tar.gz", _mat(ids, synsets, compressed=compressed))
+    path = write_devkit(tmp_path / "devkit.tar.gz", write_mat(ids, synsets, compressed=compressed))
     assert read_devkit(path) == [f"n{90000000 + 7 * i}" for i in range(1, 1001)]
 
 
@@ -148,7 +124,7 @@ def test_map_from_synsets_and_devkit_is_the_built_in_one(tmp_path: Path) -> None
     text = (Path(__file__).resolve().parents[2] / "caffe2neon" / "labels" / "ilsvrc12_devkit_order.txt").read_text()
     devkit = text.split()
     (tmp_path / "synsets.txt").write_text("\n".join(sorted(devkit)))
-    path = _devkit(tmp_path / "devkit.tar.gz", _mat(list(range(1, 1001)), devkit))
+    path = write_devkit(tmp_path / "devkit.tar.gz", write_mat(list(range(1, 1001)), devkit))
     assert np.array_equal(devkit_map(tmp_path / "synsets.txt", path).array, builtin_map().array)
 
 
@@ -177,17 +153,17 @@ def test_big_endian_file_with_small_and_long_elements() -> None:
     [
         (None, "no data/meta.mat in it"),
         (b"MATLAB", "no MATLAB 5 file"),
-        (_mat([1], ["n00000001"], name="wrong"), "no variable synsets"),
-        (_mat(list(range(1, 1000)), SYNSETS[:999]), "no class 1000 of 1..1000"),
-        (_mat(list(range(1, 1001)), ["n00000001"] * 1000), "n00000001 stands in line 1 already"),
-        (_mat(list(range(1, 1001)), ["cat", *SYNSETS[1:]]), "'cat' is no WordNet id"),
-        (_mat(list(range(1, 1001)), SYNSETS, compressed=False)[:9000], "behind the file"),
-        (_mat(list(range(1, 1001)), SYNSETS)[:-500], "behind the file"),
+        (write_mat([1], ["n00000001"], name="wrong"), "no variable synsets"),
+        (write_mat(list(range(1, 1000)), SYNSETS[:999]), "no class 1000 of 1..1000"),
+        (write_mat(list(range(1, 1001)), ["n00000001"] * 1000), "n00000001 stands in line 1 already"),
+        (write_mat(list(range(1, 1001)), ["cat", *SYNSETS[1:]]), "'cat' is no WordNet id"),
+        (write_mat(list(range(1, 1001)), SYNSETS, compressed=False)[:9000], "behind the file"),
+        (write_mat(list(range(1, 1001)), SYNSETS)[:-500], "behind the file"),
     ],
     ids=["no meta", "no mat", "no variable", "class missing", "repetition", "no synset", "truncated", "truncated, compressed"],
 )
 def test_bad_devkits_are_label_errors(tmp_path: Path, meta: bytes | None, message: str) -> None:
-    path = _devkit(tmp_path / "devkit.tar.gz", meta)
+    path = write_devkit(tmp_path / "devkit.tar.gz", meta)
     with pytest.raises(LabelError) as error:
         read_devkit(path)
     assert message in str(error.value)
@@ -210,19 +186,19 @@ def test_missing_devkit_and_missing_synsets(tmp_path: Path) -> None:
 
 
 def test_truncated_archive(tmp_path: Path) -> None:
-    path = _devkit(tmp_path / "devkit.tar.gz", _mat(list(range(1, 1001)), SYNSETS))
+    path = write_devkit(tmp_path / "devkit.tar.gz", write_mat(list(range(1, 1001)), SYNSETS))
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(LabelError, match="no devkit"):
         read_devkit(path)
 
 
-_SMALL = _mat([1, 2], ["n00000001", "n00000002"], compressed=False)
+_SMALL = write_mat([1, 2], ["n00000001", "n00000002"], compressed=False)
 
 
 def _read_damaged(folder: Path, meta: bytes) -> None:
     """Whatever is read from two rows, a thousand classes are not among them."""
     with pytest.raises(LabelError):
-        read_devkit(_devkit(folder / "devkit.tar.gz", meta))
+        read_devkit(write_devkit(folder / "devkit.tar.gz", meta))
 
 
 @settings(max_examples=200, deadline=None)
@@ -241,4 +217,4 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     packed = zlib.compress(bytes(MOST_BYTES + 1), 9)
     meta = _SMALL[:128] + (15).to_bytes(4, "little") + len(packed).to_bytes(4, "little") + packed
     with pytest.raises(LabelError, match="unpacks to more than"):
-        read_devkit(_devkit(tmp_path / "devkit.tar.gz", meta))
+        read_devkit(write_devkit(tmp_path / "devkit.tar.gz", meta))
