@@ -7,7 +7,7 @@ it makes the rest fit.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from caffe2neon.convert.neon_layers import branch_node, sequential, skip_node, tree
@@ -80,18 +80,49 @@ class Assembler:
     def _plain(self, node: Node) -> Sequence[Item]:
         layers = self._made.layers[node]
         count = self._count(node, layers[-1].name if layers else "")
-        return layers if count == 1 else [_renamed(layer, count) for layer in layers]
+        return layers if count == 1 else [_renamed(layer, str(count)) for layer in layers]
 
     def _merge(self, fork: Fork) -> NeonContainer:
         joint = self._made.joints[fork.join]
-        adds = joint.container.kind == "MergeSum"
+        name, adds = joint.container.name, joint.container.kind == "MergeSum"
+        count = self._count(fork.join, name)
+        if count > 1:
+            name = f"{name}@{count}"
         arms = []
-        for index, (arm, tail) in enumerate(zip(fork.arms, joint.tails, strict=True)):
-            name = f"{joint.container.name}_arm{index}"
-            arms.append(sequential(finish([*self.items(arm), *tail], name, adds=adds and index > 0), name))
-        count = self._count(fork.join, joint.container.name)
-        name = joint.container.name if count == 1 else f"{joint.container.name}@{count}"
+        for index, (arm, tail) in enumerate(self._arms(fork)):
+            content = finish([*self.items(arm), *tail], f"{name}_arm{index}", adds=adds and index > 0)
+            arms.append(sequential(content, f"{name}_arm{index}"))
         return replace(joint.container, config={**joint.container.config, "name": name}, layers=tuple(arms))
+
+    def _arms(self, fork: Fork) -> Iterator[tuple[Chain, Sequence[Item]]]:
+        """Each arm, and what to put at its end. An arm that ends in a fork of the same kind gives that one's arms instead.
+
+        The nodes before the inner fork are repeated then; where there are such nodes, this is done only for a Pooling's sake, which
+        neon can hold nowhere else.
+        """
+        joint = self._made.joints[fork.join]
+        for index, (arm, tail) in enumerate(zip(fork.arms, joint.tails, strict=True)):
+            inner = arm.items[-1] if arm.items else None
+            if isinstance(inner, Fork) and self._alike(inner, fork) and (len(arm.items) == 1 or self._pools(arm)):
+                for part, (chain, ending) in enumerate(self._arms(inner)):
+                    again = [_renamed(layer, f"{index}.{part}") for layer in tail]
+                    yield Chain(arm.source, (*arm.items[:-1], *chain.items)), [*ending, *again]
+            else:
+                yield arm, tail
+
+    def _alike(self, inner: Fork, outer: Fork) -> bool:
+        """Whether a concatenation of concatenations, or a sum of sums, is one."""
+        one, other = (self._made.joints[fork.join].container for fork in (inner, outer))
+        return (one.kind, one.config.get("merge")) == (other.kind, other.config.get("merge"))
+
+    def _pools(self, chain: Chain) -> bool:
+        for part in chain.items:
+            if isinstance(part, Fork):
+                if any(self._pools(arm) for arm in part.arms):
+                    return True
+            elif any(layer.kind == "Pooling" for layer in self._made.layers[part]):
+                return True
+        return False
 
     def _count(self, node: Node, name: str) -> int:
         """How often ``node`` has been written by now; the first time, its layer's output is noted as its blob."""
@@ -101,11 +132,11 @@ class Assembler:
         return count
 
 
-def _renamed(item: Item, count: int) -> Item:
+def _renamed(item: Item, suffix: str) -> Item:
     """neon finds layers by name, so a repeated one gets a name of its own."""
-    config = {**item.config, "name": f"{item.name}@{count}"}
+    config = {**item.config, "name": f"{item.name}@{suffix}"}
     if isinstance(item, NeonContainer):
-        return replace(item, config=config, layers=tuple(_renamed(layer, count) for layer in item.layers))
+        return replace(item, config=config, layers=tuple(_renamed(layer, suffix) for layer in item.layers))
     return replace(item, config=config)
 
 
