@@ -17,7 +17,8 @@ from caffe2neon.evaluate.preprocess import Preprocessor
 from caffe2neon.evaluate.topk import beaten_by, top_k
 from caffe2neon.records import Array, Evaluation, Preprocess
 
-#: Examples computed at once.
+#: Examples computed at once. Measured with SqueezeNet on 2 cores: 8 to 32 are alike, at 64 activations leave the caches, and a
+#: third of the speed is lost.
 BATCH = 16
 
 
