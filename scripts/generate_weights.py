@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""Write a caffemodel with random weights that fit a prototxt: the same bytes for the same net and seed.
+
+Weights are normal with a variance of 2 / fan-in, so that activations keep their size through any depth; biases are small, BatchNorm
+statistics plausible. For benchmarks and for nets whose trained weights are not at hand.
+
+    python scripts/generate_weights.py deploy.prototxt random.caffemodel
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import zlib
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caffe2neon.caffe import read_net
+from caffe2neon.errors import Caffe2NeonError
+from caffe2neon.files import atomic_write
+from caffe2neon.graph import build_graph
+from caffe2neon.records import Node, Shape
+
+# Field numbers of caffe.proto, shifted as tags of length-delimited fields.
+_LAYER, _NAME, _TYPE, _BLOBS, _SHAPE, _DIM, _DATA = (number << 3 | 2 for number in (100, 1, 2, 7, 7, 1, 5))
+
+
+def generate(prototxt: Path, caffemodel: Path, seed: int = 0) -> None:
+    """Write ``caffemodel``; nothing larger than one blob is held in memory.
+
+    Raises:
+        Caffe2NeonError: the prototxt cannot be read, or the file cannot be written.
+    """
+    graph = build_graph(read_net(prototxt))
+    with atomic_write(caffemodel) as stream:
+        for node in graph.nodes:
+            if node.params:
+                heads = [_blob_head(shape) for shape in node.params]
+                sizes = [len(head) + 4 * prod(shape) for head, shape in zip(heads, node.params, strict=True)]
+                text = _field(_NAME, node.layer.name.encode()) + _field(_TYPE, node.layer.type.encode())
+                total = len(text) + sum(len(_tag(_BLOBS, size)) + size for size in sizes)
+                stream.write(_tag(_LAYER, total) + text)
+                for head, size, values in zip(heads, sizes, _values(node, seed), strict=True):
+                    stream.write(_tag(_BLOBS, size) + head)
+                    stream.write(values.tobytes())
+
+
+def _values(node: Node, seed: int) -> Iterator[NDArray[np.float32]]:
+    """The blobs of a layer, each from a generator of its own, so that no layer depends on the ones before it."""
+    for index, shape in enumerate(node.params):
+        random = np.random.Generator(np.random.PCG64([seed, zlib.crc32(node.layer.name.encode()), index]))
+        if node.layer.type == "BatchNorm":
+            yield (np.ones(1, np.float32) if index == 2 else np.asarray(random.uniform(0.5, 1.5, shape), np.float32))
+        elif index == 0 and len(shape) > 1:
+            fan_in = prod(shape[1:])
+            values = random.standard_normal(prod(shape), np.float32)
+            values *= np.float32(np.sqrt(2 / fan_in))
+            yield values
+        elif node.layer.type == "Scale" and index == 0:
+            yield np.asarray(random.uniform(0.5, 1.5, shape), np.float32)
+        else:
+            yield random.standard_normal(prod(shape), np.float32) * np.float32(0.05)
+
+
+def _blob_head(shape: Shape) -> bytes:
+    """Everything of a BlobProto before its floats."""
+    dims = b"".join(_varint(size) for size in shape)
+    return _field(_SHAPE, _field(_DIM, dims)) + _tag(_DATA, 4 * prod(shape))
+
+
+def _field(tag: int, content: bytes) -> bytes:
+    return _tag(tag, len(content)) + content
+
+
+def _tag(tag: int, length: int) -> bytes:
+    return _varint(tag) + _varint(length)
+
+
+def _varint(value: int) -> bytes:
+    result = bytearray()
+    while value > 0x7F:
+        result.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*result, value])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Write a caffemodel with random weights that fit a prototxt.")
+    parser.add_argument("prototxt", type=Path)
+    parser.add_argument("caffemodel", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    try:
+        generate(arguments.prototxt, arguments.caffemodel, arguments.seed)
+    except Caffe2NeonError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
