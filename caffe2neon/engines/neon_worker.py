@@ -21,7 +21,7 @@ the layer's fprop returned, made right after it, for later layers may work in it
 run.
 
 Exit codes: 0, a response was written (errors of neon too: they are data); 2, wrong arguments, or a request this worker does not
-    {"protocol": 1, "stage": "import" | "load" | "initialize" | "fprop", "error": "TypeError: ..."}       neon refused
+know. Anything else: it died. Standard output carries no data. The file is unpickled with the globals of a numpy array and no other,
 so that a hostile file runs nothing.
 """
 

@@ -21,6 +21,8 @@ from caffe2neon.records import Array, Deferred, materialize
 LONGEST_STRING = (1 << 31) - 1
 #: Bytes of an array handed to the stream at a time.
 BLOCK = 4 << 20
+#: An array of so many bytes is gone before the next one is made.
+LARGE = 32 << 20
 #: Opcodes are gathered up to this size.
 _GATHER = 1 << 16
 
@@ -31,10 +33,14 @@ Sink = Callable[["bytes | bytearray | memoryview"], object]
 
 
 class Emitter:
-    """Writes values to ``sink``: ``None``, bool, int, float, str, tuple, list, dict, numpy arrays and scalars, ``Deferred``."""
+    """Writes values to ``sink``: ``None``, bool, int, float, str, tuple, list, dict, numpy arrays and scalars, ``Deferred``.
 
-    def __init__(self, sink: Sink) -> None:
+    ``settle`` is called after each large array; it must return only when ``sink`` holds none of its blocks any more.
+    """
+
+    def __init__(self, sink: Sink, settle: Callable[[], object] = lambda: None) -> None:
         self._sink = sink
+        self._settle = settle
         self._pending = bytearray(b"\x80\x02")
 
     def emit(self, value: Any) -> None:
@@ -134,6 +140,8 @@ class Emitter:
         self._flush()
         for block in _blocks(array, dtype):
             self._sink(block)
+        if size >= LARGE:
+            self._settle()
         self._put(b"tb")
 
 

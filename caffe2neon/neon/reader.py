@@ -18,7 +18,7 @@ MOST_VALUES = 2_000_000
 #: Lists in lists; neon's own files reach some 30.
 DEEPEST = 200
 #: A .gz file may unpack to this much, or to so many times its own size: floats do not pack any better.
-_UNPACKED_FLOOR, _UNPACKED_RATIO = 256 << 20, 30
+UNPACKED_FLOOR, _UNPACKED_RATIO = 256 << 20, 30
 
 _REMEDY_NOT_A_MODEL = "neon writes such files with Model.save_params, caffe2neon with convert"
 
@@ -39,7 +39,9 @@ def parse_prm(data: memoryview | bytes) -> NeonModel:
     head = bytes(view[:64]).lstrip().lower()
     if head.startswith((b"<!doctype", b"<html", b"<?xml")):
         raise PrmError("an HTML page, not a neon model", remedy="open the address it came from in a browser: it leads to a page")
-    tree = _Tree().plain(run(view))
+    raw = run(view)
+    _reach(raw, {})
+    tree = _plain(raw, {})
     if not isinstance(tree, dict):
         raise PrmError(f"holds a {type(tree).__name__}, not the dict of a neon model", remedy=_REMEDY_NOT_A_MODEL)
     if "model" not in tree:
@@ -59,7 +61,7 @@ def _bytes(path: Path) -> memoryview | bytes:
         with path.open("rb") as stream:
             if path.name.endswith(".gz"):
                 size = path.stat().st_size
-                limit = max(_UNPACKED_FLOOR, _UNPACKED_RATIO * size)
+                limit = max(UNPACKED_FLOOR, _UNPACKED_RATIO * size)
                 data = gzip.GzipFile(fileobj=stream).read(limit + 1)
                 if len(data) > limit:
                     raise PrmError(f"unpacks to more than {limit:,} bytes from {size:,}", remedy=REMEDY_HOSTILE)
@@ -76,36 +78,45 @@ def _bytes(path: Path) -> memoryview | bytes:
     return data
 
 
-class _Tree:
-    """Turns the interpreter's values into text and arrays, each place on its own, so that nothing is shared or goes in circles."""
+def _reach(value: Any, known: dict[int, tuple[int, int]], depth: int = 0) -> tuple[int, int]:
+    """How many values a walk from here would meet, and how deep it would go; shared ones are counted once and added up.
 
-    def __init__(self) -> None:
-        self._left = MOST_VALUES
-        self._texts: dict[int, str] = {}
+    Raises:
+        PrmError: more than a model has, or a list that holds itself.
+    """
+    if not isinstance(value, (dict, list, tuple)):
+        return 1, 0
+    if id(value) not in known:
+        if depth > DEEPEST:
+            raise PrmError(f"lists nested deeper than {DEEPEST}: no neon model has that", remedy=REMEDY_HOSTILE)
+        inner = [_reach(item, known, depth + 1) for item in (value.values() if isinstance(value, dict) else value)]
+        known[id(value)] = 1 + sum(count for count, _ in inner), 1 + max((height for _, height in inner), default=0)
+    count, height = known[id(value)]
+    if count > MOST_VALUES or height > DEEPEST:
+        raise PrmError(f"more than {MOST_VALUES:,} values, or deeper than {DEEPEST}: no neon model has that", remedy=REMEDY_HOSTILE)
+    return count, height
 
-    def plain(self, value: Any, depth: int = 0) -> Any:
-        self._left -= 1
-        if self._left < 0 or depth > DEEPEST:
-            what = f"more than {MOST_VALUES:,} values" if self._left < 0 else f"lists nested deeper than {DEEPEST}"
-            raise PrmError(f"{what}: no neon model has that", remedy=REMEDY_HOSTILE)
-        if isinstance(value, dict):
-            return {key: self.plain(item, depth + 1) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self.plain(item, depth + 1) for item in value]
-        if isinstance(value, tuple):
-            return tuple(self.plain(item, depth + 1) for item in value)
-        if isinstance(value, (bytes, memoryview)):
-            # One decoding however often the same text is reached; the tree keeps the ids alive.
-            if id(value) not in self._texts:
-                self._texts[id(value)] = text(value)
-            return self._texts[id(value)]
-        if isinstance(value, Ndarray):
-            if value.value is None:
-                raise PrmError("an array without values", remedy=REMEDY_DAMAGED)
-            return value.value
-        if value is None or isinstance(value, (str, bool, int, float)):
-            return value
-        raise PrmError("holds something that is neither data nor an array", remedy=REMEDY_HOSTILE)
+
+def _plain(value: Any, texts: dict[int, str]) -> Any:
+    """The interpreter's values as text and arrays, each place on its own, so that nothing is shared."""
+    if isinstance(value, dict):
+        return {key: _plain(item, texts) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item, texts) for item in value]
+    if isinstance(value, tuple):
+        return tuple(_plain(item, texts) for item in value)
+    if isinstance(value, (bytes, memoryview)):
+        # One decoding however often the same text is reached; the tree keeps the ids alive.
+        if id(value) not in texts:
+            texts[id(value)] = text(value)
+        return texts[id(value)]
+    if isinstance(value, Ndarray):
+        if value.value is None:
+            raise PrmError("an array without values", remedy=REMEDY_DAMAGED)
+        return value.value
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    raise PrmError("holds something that is neither data nor an array", remedy=REMEDY_HOSTILE)
 
 
 def _node(tree: Any, place: str) -> NeonLayer | NeonContainer:

@@ -23,7 +23,8 @@ _AHEAD = 8
 def write_prm(model: NeonModel, path: Path) -> str:
     """Write ``path``, all or nothing; returns the file's sha256.
 
-    ``Deferred`` parameters are made one at a time, written and dropped. Parameters become little-endian float32 in C order.
+    ``Deferred`` parameters are made as they are written, and dropped: a large one before the next is made. Parameters become
+    little-endian float32 in C order.
 
     Raises:
         PrmError: a value that the format cannot hold, an array of 2 GiB or more.
@@ -36,7 +37,7 @@ def write_prm(model: NeonModel, path: Path) -> str:
 def write_prm_stream(model: NeonModel, stream: BinaryIO) -> str:
     """As :func:`write_prm`, to an open stream, which stays open."""
     with _HashingSink(stream) as sink:
-        emitter = Emitter(sink)
+        emitter = Emitter(sink, sink.settle)
         emitter.emit({"model": _container(model.root), **_without(model.header, "model", "the header")})
         emitter.finish()
     return sink.hexdigest()
@@ -63,12 +64,18 @@ class _HashingSink:
         self._queue.put(block)
         self._write(block)
 
+    def settle(self) -> None:
+        """Wait until everything is hashed, so that no block is held."""
+        self._queue.join()
+
     def hexdigest(self) -> str:
         return self._state.hexdigest()
 
     def _hash(self) -> None:
         while (block := self._queue.get()) is not None:
             self._state.update(block)
+            del block
+            self._queue.task_done()
 
 
 def _container(container: NeonContainer) -> dict[str, Any]:
