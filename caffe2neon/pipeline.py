@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from caffe2neon import __version__
-from caffe2neon.caffe import net_text, read_net, read_weights
+from caffe2neon.caffe import net_text, read_weights
 from caffe2neon.convert import convert
 from caffe2neon.errors import AccuracyError, Caffe2NeonError, DataError, GraphError, located
 from caffe2neon.fetch import fetch
@@ -35,7 +35,7 @@ from caffe2neon.records import (
     no_progress,
 )
 from caffe2neon.report import to_json
-from caffe2neon.single import compare, lay_out_net, measure, source_record
+from caffe2neon.single import compare, lay_out_net, load_net, measure, source_record
 from caffe2neon.verify import require
 
 
@@ -88,7 +88,7 @@ def _fetch(job: Job) -> Job:
 def _convert(job: Job) -> Job:
     spec, fetched = job.spec, job.fetched
     assert fetched is not None
-    net = read_net(fetched.prototxt.path)
+    net = load_net(fetched.prototxt.path)
     layout = lay_out_net(net)
     _check_input(spec, layout)
     weights = read_weights(fetched.caffemodel.path)

@@ -170,16 +170,31 @@ class CaffeLayer:
 
 
 @dataclass(frozen=True)
-class CaffeNet:
-    """A net definition, upgraded and filtered to one phase, layers in file order; every input is an ``Input`` layer with a shape.
+class Loss:
+    """A loss of a training net: the blob it judges, the neon cost that equals it, its weight, and the blob it compares with."""
 
-    ``path`` is the file as the user named it, for messages; ``sha256`` of its bytes.
+    layer: str
+    output: str
+    cost: str
+    weight: float
+    target: str
+
+
+@dataclass(frozen=True)
+class CaffeNet:
+    """A net definition, upgraded and filtered to one phase, layers in file order.
+
+    ``path`` is the file as the user named it, for messages; ``sha256`` of its bytes. What ``deploy`` took out of a training net:
+    its ``losses``, the ``preprocess`` of its data layer, and ``notes`` on both for people.
     """
 
     name: str
     layers: tuple[CaffeLayer, ...]
     path: str = ""
     sha256: str = ""
+    losses: tuple[Loss, ...] = ()
+    preprocess: Preprocess | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -459,3 +474,8 @@ def no_progress(what: str, done: int, total: int | None) -> None:
 def float32(array: Array) -> NDArray[np.float32]:
     """``array`` itself where it is float32, else a copy."""
     return np.asarray(array, dtype=np.float32)
+
+
+def shortest(value: float) -> float:
+    """A float32 of a prototxt as the number its author wrote: 0.1, not 0.10000000149."""
+    return float(str(np.float32(value)))

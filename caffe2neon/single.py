@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from caffe2neon.caffe import read_net, read_weights
+from caffe2neon.caffe import deploy, read_net, read_weights
 from caffe2neon.convert import check, check_types, convert
 from caffe2neon.errors import GraphError, UnsupportedError, located
 from caffe2neon.files import atomic_write, digest, open_path
@@ -24,6 +25,7 @@ from caffe2neon.records import (
     Parity,
     Preprocess,
     Progress,
+    Shape,
     no_progress,
 )
 from caffe2neon.verify import require
@@ -48,12 +50,30 @@ def lay_out_net(net: CaffeNet) -> Layout:
     return lay_out(graph)
 
 
+@dataclass(frozen=True)
+class NetOptions:
+    """Which net of a prototxt is meant: see :func:`~caffe2neon.caffe.read_net` and :func:`~caffe2neon.caffe.deploy`."""
+
+    phase: str = "TEST"
+    stages: tuple[str, ...] = ()
+    level: int = 0
+    shape: Shape | None = None
+    head: str = ""
+    cut: str = ""
+
+
+def load_net(prototxt: Path, options: NetOptions = NetOptions()) -> CaffeNet:
+    """The net that is to be converted: read, upgraded, filtered, without data layers; with its losses only in phase TRAIN."""
+    net = read_net(prototxt, phase=options.phase, stages=options.stages, level=options.level)
+    return deploy(net, shape=options.shape, head=options.head, cut=options.cut, train=options.phase == "TRAIN")
+
+
 def convert_files(
     prototxt: Path,
     caffemodel: Path,
     output: Path,
     *,
-    phase: str = "TEST",
+    options: NetOptions = NetOptions(),
     remap_classes: bool = False,
     preprocess: Preprocess | None = None,
     tolerance: float | None = None,
@@ -68,7 +88,7 @@ def convert_files(
     """
     parity = None
     with located(stage="convert"):
-        net = read_net(prototxt, phase=phase)
+        net = load_net(prototxt, options)
         layout = lay_out_net(net)
         weights = read_weights(caffemodel)
         source = source_record(_by_hand(prototxt), _by_hand(caffemodel))

@@ -1,13 +1,15 @@
 """Reading Caffe: net definitions in any of its formats, and weights, without a Python object per number.
 
 ``caffe_pb2`` is ``caffe.proto`` compiled. :func:`read_net` reads a prototxt as Caffe HEAD does: parsed (:mod:`.text`), upgraded
-(:mod:`.upgrade`), filtered to one phase (:mod:`.phases`). :func:`read_weights` maps a caffemodel and finds its blobs
+(:mod:`.upgrade`), filtered to one phase (:mod:`.phases`). :func:`deploy` makes a training net compute
+without data and losses. :func:`read_weights` maps a caffemodel and finds its blobs
 (:mod:`.weights`, :mod:`.wire`).
 """
 
 from __future__ import annotations
 
+from caffe2neon.caffe.deploy import deploy
 from caffe2neon.caffe.net import net_text, read_net
 from caffe2neon.caffe.weights import read_weights
 
-__all__ = ["net_text", "read_net", "read_weights"]
+__all__ = ["deploy", "net_text", "read_net", "read_weights"]

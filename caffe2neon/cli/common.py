@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from caffe2neon.errors import Caffe2NeonError, ManifestError, UsageError
 from caffe2neon.records import Preprocess
+
+if TYPE_CHECKING:
+    from caffe2neon.single import NetOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -83,9 +86,37 @@ WORKERS = click.option("--workers", type=click.IntRange(1), default=None, help="
 TOLERANCE = click.option("--tolerance", default=1e-5, show_default=True, help="max |difference| / max(1, max |reference|).")
 
 
-def phase_option(function: F) -> F:
-    """``--phase``"""
-    return _choice("--phase", ["test", "train"], "Which layers to keep.")(function)
+def net_options(function: F) -> F:
+    """What :func:`net_options_of` turns into a :class:`~caffe2neon.single.NetOptions`."""
+    for option in reversed(
+        (
+            _choice("--phase", ["test", "train"], "Which layers to keep; train makes a model that can be trained on, losses as costs."),
+            click.option("--stage", "stages", multiple=True, metavar="NAME", help="Keep the layers of this stage, too."),
+            click.option("--level", default=0, show_default=True, help="The level for min_level and max_level."),
+            click.option("--input", "shape", callback=_shape, metavar="C,H,W", help="The input's shape, where a data layer hides it."),
+            click.option("--head", default="", metavar="NAME", help="Of several outputs, keep this one."),
+            click.option("--cut", default="", metavar="BLOB", help="End the net at this blob."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def net_options_of(
+    phase: str, stages: tuple[str, ...], level: int, shape: tuple[int, ...] | None, head: str, cut: str
+) -> NetOptions:
+    from caffe2neon.single import NetOptions
+
+    return NetOptions(phase.upper(), stages, level, shape, head, cut)
+
+
+def _shape(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    parts = value.split(",")
+    if not all(part.strip().isdecimal() and int(part) for part in parts):
+        raise click.BadParameter(f"{value!r} is no shape: write 3,224,224")
+    return tuple(map(int, parts))
 
 
 def _choice(name: str, values: list[str], text: str) -> Callable[[F], F]:

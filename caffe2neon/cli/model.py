@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from caffe2neon.cli.common import FILE, TOLERANCE, engine_options, phase_option, preprocess_of, preprocess_options
+from caffe2neon.cli.common import FILE, TOLERANCE, engine_options, net_options, net_options_of, preprocess_of, preprocess_options
 
 
 @click.command()
@@ -14,7 +14,7 @@ from caffe2neon.cli.common import FILE, TOLERANCE, engine_options, phase_option,
 @click.argument("caffemodel", type=FILE)
 @click.option("-o", "--output", type=FILE, default=None, help="The file to write. Default: the caffemodel's name with .prm.")
 @click.option("--remap", "remap_classes", is_flag=True, help="Reorder ILSVRC12 classes from Caffe's order to neon's.")
-@phase_option
+@net_options
 @click.option("--verify", "verified", is_flag=True, help="Compare with Caffe before the file gets its name.")
 @TOLERANCE
 @preprocess_options
@@ -24,6 +24,11 @@ def convert(
     output: Path | None,
     remap_classes: bool,
     phase: str,
+    stages: tuple[str, ...],
+    level: int,
+    shape: tuple[int, ...] | None,
+    head: str,
+    cut: str,
     verified: bool,
     tolerance: float,
     resize: tuple[int, int] | None,
@@ -47,7 +52,7 @@ def convert(
         prototxt,
         caffemodel,
         output,
-        phase=phase.upper(),
+        options=net_options_of(phase, stages, level, shape, head, cut),
         remap_classes=remap_classes,
         preprocess=preprocess_of(resize, crop, channel_order, mean, scale),
         tolerance=tolerance if verified else None,
@@ -61,19 +66,21 @@ def convert(
 
 @click.command()
 @click.argument("prototxt", type=FILE)
-@phase_option
-def check(prototxt: Path, phase: str) -> None:
+@net_options
+def check(
+    prototxt: Path, phase: str, stages: tuple[str, ...], level: int, shape: tuple[int, ...] | None, head: str, cut: str
+) -> None:
     """Say what stands in the way of converting a net; needs no weights.
 
     \b
-    Example:
+    Examples:
       caffe2neon check deploy.prototxt
+      caffe2neon check train_val.prototxt --phase train --input 3,227,227
     """
-    from caffe2neon.caffe import read_net
     from caffe2neon.convert import convert as convert_layout
-    from caffe2neon.single import lay_out_net
+    from caffe2neon.single import lay_out_net, load_net
 
-    model = convert_layout(lay_out_net(read_net(prototxt, phase=phase.upper())))
+    model = convert_layout(lay_out_net(load_net(prototxt, net_options_of(phase, stages, level, shape, head, cut))))
     for note in model.meta["notes"]:
         click.echo(f"note: {note}")
     count = sum(1 for _ in model.root.walk())
@@ -86,10 +93,24 @@ def check(prototxt: Path, phase: str) -> None:
 @click.argument("caffemodel", type=FILE)
 @click.option("--layers", is_flag=True, help="Compare layer by layer, too, and name the first that departs.")
 @TOLERANCE
+@net_options
 @click.option("--batch", type=click.IntRange(1), default=2, show_default=True, help="Examples of seeded noise to compare on.")
 @engine_options
 def verify(
-    prm: Path, prototxt: Path, caffemodel: Path, layers: bool, tolerance: float, batch: int, engine: str, reference: str
+    prm: Path,
+    prototxt: Path,
+    caffemodel: Path,
+    layers: bool,
+    tolerance: float,
+    phase: str,
+    stages: tuple[str, ...],
+    level: int,
+    shape: tuple[int, ...] | None,
+    head: str,
+    cut: str,
+    batch: int,
+    engine: str,
+    reference: str,
 ) -> None:
     """Compare a converted model with the Caffe net it was made of.
 
@@ -97,13 +118,14 @@ def verify(
     Example:
       caffe2neon verify alexnet.prm deploy.prototxt alexnet.caffemodel --layers
     """
-    from caffe2neon.caffe import read_net, read_weights
+    from caffe2neon.caffe import read_weights
     from caffe2neon.errors import located
-    from caffe2neon.single import compare
+    from caffe2neon.single import compare, load_net
     from caffe2neon.verify import require, table
 
     with located(stage="verify"):
-        net, weights = read_net(prototxt), read_weights(caffemodel)
+        net = load_net(prototxt, net_options_of(phase, stages, level, shape, head, cut))
+        weights = read_weights(caffemodel)
         parity = compare(
             prm, net, weights, tolerance=tolerance, layers=layers, batch=batch, engine=engine, reference=reference
         )

@@ -28,7 +28,7 @@ def within_buffers(root: NeonContainer, shape: Shape) -> NeonContainer:
     Raises:
         Refused: an arm that holds another container and a Pooling.
     """
-    if root.kind != "Tree":
+    if root.kind == "Sequential":
         return _within(root, shape)[0]
     shapes: dict[str, Shape] = {}
     branches: list[NeonContainer] = []

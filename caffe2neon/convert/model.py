@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from caffe2neon import __version__
 from caffe2neon.convert.buffers import within_buffers
+from caffe2neon.convert.neon_layers import cost
 from caffe2neon.convert.registry import Item, Joint, Refused, Site, find_converter, find_joiner
 from caffe2neon.convert.shapes import features, out_shape
 from caffe2neon.convert.structure import Assembler, Made
@@ -24,6 +25,8 @@ from caffe2neon.records import (
     Fork,
     Graph,
     Layout,
+    Loss,
+    NeonContainer,
     NeonModel,
     Node,
     Preprocess,
@@ -64,7 +67,7 @@ def convert(
     Args:
         weights: None gives a model with zeros, to see what would convert.
         source: names and hashes of the files, recorded in the model.
-        preprocess: recorded in the model.
+        preprocess: recorded in the model; None records what the net's own data layer did.
 
     Raises:
         UnsupportedError: all layers, or else structures, that neon has no exact form for, at once.
@@ -82,19 +85,24 @@ def convert(
         root = within_buffers(assembler.root(layout, name), shape)
     except Refused as refused:
         raise UnsupportedError([Finding(Where(path=graph.net.path), refused.reason, refused.remedy)]) from None
+    outputs = [_end(chain) for chain in (layout.trunk, *layout.sides)]
+    losses = _losses(graph.net, outputs)
     meta: dict[str, Any] = {
         "version": __version__,
         "inputs": [layout.trunk.source.name],
-        "outputs": [_end(chain).key for chain in (layout.trunk, *layout.sides)],
+        "outputs": [blob.key for blob in outputs],
         "trace": [list(pair) for pair in assembler.trace],
         "source": dict(source or {}),
-        "notes": list(dict.fromkeys(notes)),
+        "notes": list(dict.fromkeys((*graph.net.notes, *notes))),
     }
-    if preprocess is not None:
+    if losses:
+        meta["losses"] = [asdict(loss) for loss in losses]
+        root = _with_shortcut(root)
+    if preprocess := preprocess or graph.net.preprocess:
         meta["preprocess"] = asdict(preprocess)
     header = {
         "backend": {"compat_mode": "caffe"},
-        "cost": None,
+        "cost": cost(losses) if losses else None,
         "neon_version": NEON_VERSION,
         "epoch_index": 0,
         "train_input_shape": shape,
@@ -138,6 +146,38 @@ def _make_layers(graph: Graph, blobs: Blobs) -> tuple[Made, list[str], list[Find
         except Refused as refused:
             findings.append(_finding(graph.net, node.layer, refused))
     return Made(layers, joints), notes, findings
+
+
+def _losses(net: CaffeNet, outputs: Sequence[Blob]) -> list[Loss]:
+    """The net's losses in the order of its outputs.
+
+    Raises:
+        UnsupportedError: two losses judge one output, or an output has none: neon pairs them one to one.
+    """
+    if not net.losses:
+        return []
+    by_output = {loss.output: loss for loss in net.losses}
+    names = [blob.name for blob in outputs]
+    if len(by_output) != len(net.losses) or sorted(by_output) != sorted(names):
+        reason = f"outputs ({', '.join(names)}) and losses ({', '.join(loss.output for loss in net.losses)}) do not pair one to one"
+        raise UnsupportedError([Finding(Where(path=net.path), reason)])
+    return [by_output[name] for name in names]
+
+
+def _with_shortcut(item: NeonContainer) -> NeonContainer:
+    """Let a Logistic at the end of a head hand its error on as it is: CrossEntropyBinary has differentiated it already.
+
+    (Softmax needs no telling: neon's never differentiates itself.)
+    """
+    if item.kind != "Sequential":
+        heads = (_with_shortcut(head) for head in item.layers if isinstance(head, NeonContainer))
+        return replace(item, layers=tuple(heads))
+    last = item.layers[-1]
+    transform = last.config.get("transform", {})
+    if not str(transform.get("type", "")).endswith(".Logistic"):
+        return item
+    config = {**last.config, "transform": {**transform, "config": {"shortcut": True}}}
+    return replace(item, layers=(*item.layers[:-1], replace(last, config=config)))
 
 
 def _end(chain: Chain) -> Blob:

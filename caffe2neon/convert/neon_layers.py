@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from caffe2neon.records import Array, Deferred, NeonContainer, NeonLayer, Shape, float32
+from caffe2neon.records import Array, Deferred, Loss, NeonContainer, NeonLayer, Shape, float32
 
 _LAYER = "neon.layers.layer."
 _CONTAINER = "neon.layers.container."
@@ -96,9 +96,27 @@ def merge_sum(name: str) -> NeonContainer:
     return NeonContainer(_CONTAINER + "MergeSum", {"name": name}, ())
 
 
-def tree(branches: Sequence[NeonContainer], name: str) -> NeonContainer:
-    """The first branch is the trunk; the others follow in the order of their branch nodes."""
-    return NeonContainer(_CONTAINER + "Tree", {"name": name}, tuple(branches))
+def tree(branches: Sequence[NeonContainer], name: str, *, single_output: bool = False) -> NeonContainer:
+    """The first branch is the trunk; the others follow in the order of their branch nodes.
+
+    With ``single_output`` the others compute in training only.
+    """
+    return NeonContainer(_CONTAINER + ("SingleOutputTree" if single_output else "Tree"), {"name": name}, tuple(branches))
+
+
+def cost(losses: Sequence[Loss]) -> dict[str, Any]:
+    """neon's cost of these losses, in the order of the model's outputs.
+
+    A weight scales the error at its head, as in Caffe (``scale``), and the cost that neon shows (``weights``).
+    """
+    costs = []
+    for loss in losses:
+        config = {} if loss.weight == 1 else {"scale": loss.weight}
+        function = {"type": f"neon.transforms.cost.{loss.cost}", "config": config}
+        costs.append({"type": _LAYER + "GeneralizedCost", "config": {"name": loss.layer, "costfunc": function}})
+    if len(costs) == 1:
+        return costs[0]
+    return {"type": _CONTAINER + "Multicost", "config": {"costs": costs, "weights": [loss.weight for loss in losses]}}
 
 
 def deconvolution(name: str, weight: Deferred, *, stride: Shape = (1, 1), pad: Shape = (0, 0)) -> NeonLayer:
@@ -145,11 +163,6 @@ def selector(
         return weight
 
     return convolution(name, Deferred(shape, make), pad=pad)
-
-
-def shortest(value: float) -> float:
-    """A float32 of a prototxt as the number its author wrote: 0.1, not 0.10000000149."""
-    return float(str(np.float32(value)))
 
 
 def dense(weight: Deferred, group: int, dilation: Shape) -> Deferred:

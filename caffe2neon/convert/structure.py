@@ -41,18 +41,20 @@ class Assembler:
         """The top container: a Sequential, or a Tree where the net has several outputs.
 
         neon's BranchNode hands out the buffer itself, so what follows it in place, on the trunk or on the side, works on a copy.
-        A Tree runs its sides in training mode even at inference: Dropout would be live there, and is left out.
+        A training net gets a SingleOutputTree, whose sides compute in training alone. A Tree runs its sides in training mode even
+        at inference: Dropout would be live there, and is left out.
         """
+        training = bool(layout.graph.net.losses)
         sources = {side.source for side in layout.sides}
         main = _own_buffers(self._trunk_items(layout.trunk, sources, name), name)
         if not layout.sides:
             return sequential(main, name)
         trees = [sequential(main, f"{name}_trunk")]
         for index, side in enumerate(layout.sides, 1):
-            items = [item for item in self.items(side) if not (isinstance(item, NeonLayer) and item.kind == "Dropout")]
+            items = [item for item in self.items(side) if training or item.kind != "Dropout"]
             node = branch_node(self._branch_name(side.source))
             trees.append(sequential(_own_buffers([node, *items], f"{name}_side{index}"), f"{name}_side{index}"))
-        return tree(trees, name)
+        return tree(trees, name, single_output=training)
 
     def items(self, chain: Chain) -> list[Item]:
         """Layers and containers one after the other."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
-from caffe2neon.convert.neon_layers import activation, affine, constant, merge_sum, sequential, shortest, skip_node
+from caffe2neon.convert.neon_layers import activation, affine, constant, merge_sum, sequential, skip_node
 from caffe2neon.convert.registry import Item, Refused, Site, converter
-from caffe2neon.records import Deferred, NeonLayer
+from caffe2neon.records import Deferred, NeonLayer, shortest
 
 
 @converter("ReLU")

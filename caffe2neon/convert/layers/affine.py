@@ -10,9 +10,9 @@ from math import prod
 
 import numpy as np
 
-from caffe2neon.convert.neon_layers import affine, batch_norm, bias, constant, shortest
+from caffe2neon.convert.neon_layers import affine, batch_norm, bias, constant
 from caffe2neon.convert.registry import Refused, Site, converter
-from caffe2neon.records import Array, Deferred, NeonLayer
+from caffe2neon.records import Array, Deferred, NeonLayer, shortest
 
 
 @converter("BatchNorm")

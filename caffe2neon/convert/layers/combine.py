@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from caffe2neon.convert.neon_layers import affine, constant, merge, merge_sum, shortest
+from caffe2neon.convert.neon_layers import affine, constant, merge, merge_sum
 from caffe2neon.convert.registry import Joint, Refused, joiner
-from caffe2neon.records import Node, Shape
+from caffe2neon.records import Node, Shape, shortest
 
 
 @joiner("Concat")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from caffe2neon.convert.neon_layers import dropout, shortest
+from caffe2neon.convert.neon_layers import dropout
 from caffe2neon.convert.registry import Refused, Site, converter
-from caffe2neon.records import NeonLayer
+from caffe2neon.records import NeonLayer, shortest
 
 
 @converter("Dropout")
