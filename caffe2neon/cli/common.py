@@ -90,10 +90,10 @@ def net_options(function: F) -> F:
     """What :func:`net_options_of` turns into a :class:`~caffe2neon.single.NetOptions`."""
     for option in reversed(
         (
-            _choice("--phase", ["test", "train"], "Which layers to keep; train makes a model that can be trained on, losses as costs."),
+            _choice("--phase", ["test", "train"], "Which layers to keep; train keeps the losses, as costs."),
             click.option("--stage", "stages", multiple=True, metavar="NAME", help="Keep the layers of this stage, too."),
             click.option("--level", default=0, show_default=True, help="The level for min_level and max_level."),
-            click.option("--input", "shape", callback=_shape, metavar="C,H,W", help="The input's shape, where a data layer hides it."),
+            click.option("--input", "shape", callback=_shape, metavar="C,H,W", help="The input's shape, where none is stated."),
             click.option("--head", default="", metavar="NAME", help="Of several outputs, keep this one."),
             click.option("--cut", default="", metavar="BLOB", help="End the net at this blob."),
         )
