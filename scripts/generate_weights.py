@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Write a caffemodel with random weights that fit a prototxt: the same bytes for the same net and seed.
 
-Weights are normal with a variance of 2 / fan-in, so that activations keep their size through any depth; biases are small, BatchNorm
-statistics plausible. For benchmarks and for nets whose trained weights are not at hand.
+Weights are normal with a variance of 2 / fan-in, so that activations keep their size through any depth; the first layers take
+pixels down to that size, so that no Softmax saturates. Biases are small, BatchNorm statistics plausible. For benchmarks and for nets
+whose trained weights are not at hand.
 
     python scripts/generate_weights.py deploy.prototxt random.caffemodel
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from math import prod
 from pathlib import Path
 
@@ -23,10 +24,13 @@ from caffe2neon.caffe import read_net
 from caffe2neon.errors import Caffe2NeonError
 from caffe2neon.files import atomic_write
 from caffe2neon.graph import build_graph
-from caffe2neon.records import Node, Shape
+from caffe2neon.records import Blob, Node, Shape
 
 # Field numbers of caffe.proto, shifted as tags of length-delimited fields.
 _LAYER, _NAME, _TYPE, _BLOBS, _SHAPE, _DIM, _DATA = (number << 3 | 2 for number in (100, 1, 2, 7, 7, 1, 5))
+
+#: How large pixels are, once a mean was subtracted.
+_PIXELS = 64
 
 
 def generate(prototxt: Path, caffemodel: Path, seed: int = 0) -> None:
@@ -44,12 +48,12 @@ def generate(prototxt: Path, caffemodel: Path, seed: int = 0) -> None:
                 text = _field(_NAME, node.layer.name.encode()) + _field(_TYPE, node.layer.type.encode())
                 total = len(text) + sum(len(_tag(_BLOBS, size)) + size for size in sizes)
                 stream.write(_tag(_LAYER, total) + text)
-                for head, size, values in zip(heads, sizes, _values(node, seed), strict=True):
+                for head, size, values in zip(heads, sizes, _values(node, graph.inputs, seed), strict=True):
                     stream.write(_tag(_BLOBS, size) + head)
                     stream.write(values.tobytes())
 
 
-def _values(node: Node, seed: int) -> Iterator[NDArray[np.float32]]:
+def _values(node: Node, inputs: Collection[Blob], seed: int) -> Iterator[NDArray[np.float32]]:
     """The blobs of a layer, each from a generator of its own, so that no layer depends on the ones before it."""
     for index, shape in enumerate(node.params):
         random = np.random.Generator(np.random.PCG64([seed, zlib.crc32(node.layer.name.encode()), index]))
@@ -58,7 +62,7 @@ def _values(node: Node, seed: int) -> Iterator[NDArray[np.float32]]:
         elif index == 0 and len(shape) > 1:
             fan_in = prod(shape[1:])
             values = random.standard_normal(prod(shape), np.float32)
-            values *= np.float32(np.sqrt(2 / fan_in))
+            values *= np.float32(np.sqrt(2 / fan_in) / (_PIXELS if node.bottoms[0] in inputs else 1))
             yield values
         elif node.layer.type == "Scale" and index == 0:
             yield np.asarray(random.uniform(0.5, 1.5, shape), np.float32)
