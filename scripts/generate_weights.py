@@ -2,8 +2,8 @@
 """Write a caffemodel with random weights that fit a prototxt: the same bytes for the same net and seed.
 
 Weights are normal with a variance of 2 / fan-in, so that activations keep their size through any depth; the first layers take
-pixels down to that size, so that no Softmax saturates. Biases are small, BatchNorm statistics plausible. For benchmarks and for nets
-whose trained weights are not at hand.
+pixels down to that size, so that no Softmax saturates. Biases are small, BatchNorm statistics plausible. For benchmarks and for
+nets whose trained weights are not at hand.
 
     python scripts/generate_weights.py deploy.prototxt random.caffemodel
 """
