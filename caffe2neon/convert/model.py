@@ -9,9 +9,11 @@ from typing import Any
 
 from caffe2neon import __version__
 from caffe2neon.convert.buffers import within_buffers
+from caffe2neon.convert.names import Names
 from caffe2neon.convert.neon_layers import cost
 from caffe2neon.convert.registry import Item, Joint, Refused, Site, find_converter, find_joiner
 from caffe2neon.convert.shapes import features, out_shape
+from caffe2neon.convert.sides import frozen_sides
 from caffe2neon.convert.structure import Assembler, Made
 from caffe2neon.convert.weights import Blobs, fit, pending
 from caffe2neon.errors import Finding, UnsupportedError, Where
@@ -33,6 +35,9 @@ from caffe2neon.records import (
     Shape,
 )
 
+#: Inputs, whose values come from outside, and what the graph's passes take away.
+_NEEDS_NOTHING = frozenset({"Input", "DummyData", "Split", "Silence"})
+
 #: The version of neon whose serialization this is.
 NEON_VERSION = "1.4.0"
 
@@ -41,7 +46,7 @@ def check_types(net: CaffeNet) -> list[Finding]:
     """Every layer whose type alone rules it out; needs no shapes, so it works where the graph cannot be built."""
     findings = []
     for layer in net.layers:
-        if not layer.bottoms or layer.type in ("Split", "Silence"):
+        if layer.type in _NEEDS_NOTHING:
             continue
         try:
             (find_joiner if len(layer.bottoms) > 1 else find_converter)(layer.type)
@@ -82,7 +87,7 @@ def convert(
     assembler = Assembler(made, graph.net.sha256[:12])
     shape = _input_shape(layout.trunk.source)
     try:
-        root = within_buffers(assembler.root(layout, name), shape)
+        root = within_buffers(frozen_sides(assembler.root(layout, name), shape, notes), shape)
     except Refused as refused:
         raise UnsupportedError([Finding(Where(path=graph.net.path), refused.reason, refused.remedy)]) from None
     outputs = [_end(chain) for chain in (layout.trunk, *layout.sides)]
@@ -123,20 +128,22 @@ def _make_layers(graph: Graph, blobs: Blobs) -> tuple[Made, list[str], list[Find
         for blob in node.bottoms:
             readers[blob].append(node)
     sites: dict[Blob, Site] = {}
+    names = Names(graph)
     for node in graph.nodes:
         if not node.bottoms:
             continue
         try:
             bottoms = tuple(shapes.get(blob, _natural(blob)) for blob in node.bottoms)
             if len(bottoms) > 1:
-                joints[node] = joint = find_joiner(node.layer.type)(node, node.layer.name, bottoms)
+                joint = find_joiner(node.layer.type)(node, names.of(node.layer), bottoms)
+                joints[node] = joint = replace(joint, tails=tuple(tuple(names.apart(tail, node.layer)) for tail in joint.tails))
                 shape = joint.shape
             else:
                 before = sites.get(node.bottoms[0]) if len(readers[node.bottoms[0]]) == 1 else None
                 following = readers[node.tops[0]]
                 after = following[0] if len(following) == 1 and len(following[0].bottoms) == 1 else None
-                site = Site(node, bottoms[0], blobs.get(node.layer.name, ()), before, after, notes)
-                layers[node] = find_converter(node.layer.type)(site)
+                site = Site(node, names.of(node.layer), bottoms[0], blobs.get(node, ()), before, after, notes)
+                layers[node] = names.apart(find_converter(node.layer.type)(site), node.layer)
                 sites[node.tops[0]] = site
                 shape = bottoms[0]
                 for item in layers[node]:
@@ -198,9 +205,10 @@ def _input_shape(blob: Blob) -> Shape:
 
 
 def _same_count(node: Node, shape: Shape) -> None:
-    wanted = features(node.tops[0].shape[1:])
-    if features(shape) != wanted:
-        made, asked = ("×".join(map(str, s)) for s in (shape, node.tops[0].shape[1:]))
+    wanted = node.tops[0].shape[1:]
+    # a flat blob keeps the maps it came from in neon, whose layers see features only
+    if shape != wanted if len(wanted) == 3 else features(shape) != features(wanted):
+        made, asked = ("×".join(map(str, s)) for s in (shape, wanted))
         raise Refused(f"gives {asked} in Caffe, {made} in neon")
 
 

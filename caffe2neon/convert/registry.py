@@ -22,22 +22,18 @@ class Refused(Exception):
 class Site:
     """What a converter sees of one layer.
 
-    ``shape`` is the neon shape of its bottom, (C, H, W) or (F, 1); ``blobs`` are its learnable blobs, in Caffe's order and shapes,
-    float32 when made; ``before`` is the site of the layer that makes its bottom, where nobody else reads that, and ``after`` the
-    node that reads its top, where that is the only one; ``notes`` collects sentences for people.
+    ``name`` is that of the neon layer; ``shape`` the neon shape of its bottom, (C, H, W) or (F, 1); ``blobs`` are its learnable
+    blobs, in Caffe's order and shapes, float32 when made; ``before`` is the site of the layer that makes its bottom, where nobody
+    else reads that, and ``after`` the node that reads its top, where that is the only one; ``notes`` collects sentences for people.
     """
 
     node: Node
+    name: str
     shape: Shape
     blobs: tuple[Deferred, ...]
     before: Site | None = None
     after: Node | None = None
     notes: list[str] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        """The name of the neon layer."""
-        return self.node.layer.name
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,7 @@ class Joint:
     """How a join is written: the container without its arms, and layers to put at the end of each arm (coefficients)."""
 
     container: NeonContainer
-    tails: tuple[tuple[NeonLayer, ...], ...]
+    tails: tuple[tuple[Item, ...], ...]
     shape: Shape
 
 

@@ -10,11 +10,11 @@ import numpy as np
 from caffe2neon.errors import WeightsError, located
 from caffe2neon.records import Array, CaffeWeights, Deferred, Graph, Node, Shape
 
-Blobs = Mapping[str, tuple[Deferred, ...]]
+Blobs = Mapping[Node, tuple[Deferred, ...]]
 
 
 def fit(graph: Graph, weights: CaffeWeights) -> Blobs:
-    """Learnable blobs by layer name, in the shapes the net gives them, float32 when made.
+    """Learnable blobs by node, in the shapes the net gives them, float32 when made.
 
     As ``Net::CopyTrainedLayersFrom``: layers match by name, layers that only the file has are ignored, and a shape fits where it is
     equal or, in old files, equal with leading ones ((1, 1, N, K) is N×K).
@@ -23,13 +23,17 @@ def fit(graph: Graph, weights: CaffeWeights) -> Blobs:
         WeightsError: a layer without weights, or a wrong number or shape of blobs; names all layers that do not fit.
     """
     mistakes = []
-    found: dict[str, tuple[Deferred, ...]] = {}
+    found: dict[Node, tuple[Deferred, ...]] = {}
+    claimed: set[str] = set()
     for node in graph.nodes:
         if not node.params:
             continue
         try:
             with located(layer=node.layer.name, layer_type=node.layer.type):
-                found[node.layer.name] = _fit(node, weights)
+                if node.layer.name in claimed:
+                    raise WeightsError(_TWICE, remedy="give each layer with weights a name of its own, in both files")
+                claimed.add(node.layer.name)
+                found[node] = _fit(node, weights)
         except WeightsError as error:
             mistakes.append(error)
     if len(mistakes) == 1:
@@ -44,11 +48,12 @@ def fit(graph: Graph, weights: CaffeWeights) -> Blobs:
 def pending(graph: Graph) -> Blobs:
     """Blobs of the shapes the net gives them, without any weights: for checking what would convert."""
     return {
-        node.layer.name: tuple(Deferred(shape, partial(np.zeros, shape, np.float32)) for shape in node.params)
+        node: tuple(Deferred(shape, partial(np.zeros, shape, np.float32)) for shape in node.params)
         for node in graph.nodes
     }
 
 
+_TWICE = "has the name of an earlier layer with weights: Caffe loads both layers' weights into the first"
 _REMEDY = "this caffemodel belongs to another net, or to another version of it"
 
 

@@ -9,6 +9,9 @@ from caffe2neon.convert.neon_layers import activation, affine, constant, merge_s
 from caffe2neon.convert.registry import Item, Refused, Site, converter
 from caffe2neon.records import Deferred, NeonLayer, shortest
 
+#: Widest Clip: three roundings, each half of 2^-23 of the width, stay within 1e-5 of values around 1.
+_CLIP = 55
+
 
 @converter("ReLU")
 def convert_relu(site: Site) -> list[NeonLayer]:
@@ -54,6 +57,10 @@ def convert_clip(site: Site) -> list[NeonLayer]:
     """``max - relu((max - min) - relu(x - min))``"""
     param, shape = site.node.layer.param.clip_param, site.shape[:1]
     low, high = shortest(param.min), shortest(param.max)
+    if low > high:
+        raise Refused(f"clips to [{low:g}, {high:g}], which is empty")
+    if max(-low, high, high - low) > _CLIP:
+        raise Refused(f"clips to [{low:g}, {high:g}]; the rectifiers that stand for it lose digits beyond a width of {_CLIP}")
     site.notes.append(f"{site.name}: as two rectifiers between BatchNorms of fixed statistics, which serves inference only")
     return [
         affine(f"{site.name}_low", constant(shape, 1), constant(shape, -low)),

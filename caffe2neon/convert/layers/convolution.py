@@ -13,7 +13,9 @@ from caffe2neon.records import NeonLayer, Shape
 def convert_convolution(site: Site) -> list[NeonLayer]:
     param = site.node.layer.param.convolution_param
     if len(site.shape) != 3:
-        raise Refused(f"convolves over {len(site.shape) - 1} spatial axes; neon's maps have 2")
+        axes = len(site.node.bottoms[0].shape) - 2
+        what = f"convolves over {axes} spatial axes" if axes != 2 else "convolves a blob that was flat before"
+        raise Refused(f"{what}; neon convolves maps, which have 2")
     weight, *rest = site.blobs
     stride, pad, dilation = (_per_axis(param, what, default) for what, default in (("stride", 1), ("pad", 0), ("dilation", 1)))
     full = dense(weight, param.group, dilation)

@@ -16,6 +16,12 @@ def convert_dropout(site: Site) -> list[NeonLayer]:
     return [dropout(site.name, 1 - ratio)]
 
 
+@converter("Split")
+def convert_split(_: Site) -> list[NeonLayer]:
+    """One top of a Split that is an output; the graph has taken away all others."""
+    return []
+
+
 @converter("Flatten", "Reshape")
 def convert_shape(site: Site) -> list[NeonLayer]:
     """neon's features are flat already, in Caffe's order (C, H, W): all that matters is that the shape is flat, or stays."""
