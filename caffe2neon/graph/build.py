@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from caffe2neon.errors import GraphError, located
+from caffe2neon.errors import GraphError, Where, located
 from caffe2neon.graph.shapes import infer
 from caffe2neon.records import Blob, CaffeLayer, CaffeNet, Graph, Node
 
@@ -15,6 +15,9 @@ _IN_PLACE = frozenset(
     | {"Power", "PReLU", "ReLU", "Scale", "Sigmoid", "Softmax", "Swish", "TanH", "Threshold"}
 )
 
+#: Types whose tops are their bottom's memory under another name; Concat and Slice join them where they have one bottom and one top.
+_SHARING = frozenset({"Flatten", "Reshape", "Split"})
+
 
 def build_graph(net: CaffeNet) -> Graph:
     """Resolve names to blob versions and infer all shapes, as ``Net::Init`` and ``InsertSplits`` do.
@@ -24,14 +27,18 @@ def build_graph(net: CaffeNet) -> Graph:
 
     Raises:
         GraphError: what Caffe would refuse: an unknown bottom, a top that two layers make, a blob overwritten in place although
-            another layer reads it too, shapes that do not fit; also what Caffe runs but computes wrongly (in-place Eltwise).
+            another layer reads it too, shapes that do not fit; also what Caffe runs but computes wrongly: an in-place Eltwise, a
+            blob read after another that shares its memory was overwritten.
     """
     newest: dict[str, Blob] = {}
     nodes: list[Node] = []
     readers: Counter[Blob] = Counter()
+    memory = _Memory()
     for layer in net.layers:
         with located(layer=layer.name, layer_type=layer.type, path=net.path, line=layer.line):
             bottoms = tuple(_look_up(newest, name) for name in layer.bottoms)
+            for blob in bottoms:
+                memory.check(blob)
             shapes = infer(layer.param, [blob.shape for blob in bottoms])
             if len(shapes.tops) < len(layer.tops):
                 raise GraphError(f"has {len(layer.tops)} tops, makes {len(shapes.tops)}")
@@ -40,15 +47,45 @@ def build_graph(net: CaffeNet) -> Graph:
                 overwritten = newest.get(name)
                 if overwritten is None:
                     tops.append(Blob(name, 0, shape))
+                    memory.make(layer, tops[-1], bottoms)
                     continue
                 _check_in_place(layer, overwritten, readers[overwritten], repeated=any(top.name == name for top in tops))
                 tops.append(Blob(name, overwritten.version + 1, shape))
+                memory.overwrite(layer, overwritten, tops[-1])
             readers.update(bottoms)
             newest.update((blob.name, blob) for blob in tops)
             nodes.append(Node(layer, bottoms, tuple(tops), shapes.params))
     inputs = tuple(blob for node in nodes if not node.bottoms for blob in node.tops)
     outputs = sorted((blob for node in nodes for blob in node.tops if not readers[blob]), key=lambda blob: blob.name)
+    for blob in outputs:
+        memory.check(blob, path=net.path)
     return Graph(net, tuple(nodes), inputs, tuple(outputs))
+
+
+class _Memory:
+    """Which blobs lie in the same memory, and which were spoilt when a layer overwrote another blob there in place."""
+
+    def __init__(self) -> None:
+        self._sharing: dict[Blob, set[Blob]] = {}
+        self._spoilt: dict[Blob, str] = {}
+
+    def make(self, layer: CaffeLayer, top: Blob, bottoms: tuple[Blob, ...]) -> None:
+        shares = layer.type in _SHARING or (layer.type in ("Concat", "Slice") and len(layer.bottoms) == len(layer.tops) == 1)
+        self._sharing[top] = self._sharing[bottoms[0]] if shares else set()
+        self._sharing[top].add(top)
+
+    def overwrite(self, layer: CaffeLayer, before: Blob, after: Blob) -> None:
+        sharing = self._sharing[after] = self._sharing[before]
+        self._spoilt.update((blob, layer.name) for blob in sharing)
+        sharing.add(after)
+
+    def check(self, blob: Blob, *, path: str = "") -> None:
+        if blob in self._spoilt:
+            raise GraphError(
+                f"blob {blob.name!r} shares its memory with one that layer {self._spoilt[blob]!r} overwrites in place",
+                remedy="give that layer's top another name",
+                where=Where(path=path),
+            )
 
 
 def _look_up(newest: dict[str, Blob], name: str) -> Blob:

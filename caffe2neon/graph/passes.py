@@ -13,16 +13,20 @@ def simplify(graph: Graph) -> Graph:
 
 
 def _drop_splits(graph: Graph) -> Graph:
-    """Let every reader of a Split's top read its bottom: in neon a value may have any number of readers in a container."""
+    """Let every reader of a Split's top read its bottom: in neon a value may have any number of readers in a container.
+
+    A top that nobody reads is an output, and keeps its name: the Split stays, with that one top.
+    """
     alias: dict[Blob, Blob] = {}
     kept: list[Node] = []
     for node in graph.nodes:
         bottoms = tuple(alias.get(blob, blob) for blob in node.bottoms)
         if node.layer.type == "Split":
-            alias.update((top, bottoms[0]) for top in node.tops)
+            alias.update((top, bottoms[0]) for top in node.tops if top not in graph.outputs)
+            kept += [replace(node, bottoms=bottoms, tops=(top,)) for top in node.tops if top in graph.outputs]
         else:
             kept.append(replace(node, bottoms=bottoms))
-    return replace(graph, nodes=tuple(kept), outputs=tuple(dict.fromkeys(alias.get(blob, blob) for blob in graph.outputs)))
+    return replace(graph, nodes=tuple(kept))
 
 
 def _drop_references(graph: Graph) -> Graph:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from caffe2neon.graph.shapes.registry import Shapes, rule
+from caffe2neon.graph.shapes.registry import Shapes, require, rule, show
 from caffe2neon.records import Shape
 
 if TYPE_CHECKING:
@@ -19,4 +19,5 @@ def _same(_: LayerParameter, bottoms: Sequence[Shape]) -> Shapes:
 
 @rule("PReLU")
 def _prelu(layer: LayerParameter, bottoms: Sequence[Shape]) -> Shapes:
+    require(len(bottoms[0]) > 1, f"needs channels on axis 1, and its bottom is {show(bottoms[0])}")
     return Shapes((bottoms[0],), ((),) if layer.prelu_param.channel_shared else ((bottoms[0][1],),))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from caffe2neon.graph.shapes.registry import Shapes, at_least, axis, require, rule, show
+from caffe2neon.graph.shapes.registry import Shapes, at_least, axis, legacy_axis, require, rule, show
 from caffe2neon.records import Shape
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def _concat(layer: LayerParameter, bottoms: Sequence[Shape]) -> Shapes:
     param = layer.concat_param
     require(not (param.HasField("axis") and param.HasField("concat_dim")), "sets both axis and concat_dim")
-    along = param.concat_dim if param.HasField("concat_dim") else axis(param.axis, bottoms[0])
+    along = legacy_axis(param.concat_dim, bottoms[0]) if param.HasField("concat_dim") else axis(param.axis, bottoms[0])
     rest = {shape[:along] + shape[along + 1 :] for shape in bottoms}
     require(len(rest) == 1, f"all bottoms must agree but for axis {along}: {', '.join(map(show, bottoms))}")
     total = sum(shape[along] for shape in bottoms)
@@ -42,7 +42,7 @@ def _split(layer: LayerParameter, bottoms: Sequence[Shape]) -> Shapes:
 def _slice(layer: LayerParameter, bottoms: Sequence[Shape]) -> Shapes:
     param, shape = layer.slice_param, bottoms[0]
     require(not (param.HasField("axis") and param.HasField("slice_dim")), "sets both axis and slice_dim")
-    along = param.slice_dim if param.HasField("slice_dim") else axis(param.axis, shape)
+    along = legacy_axis(param.slice_dim, shape) if param.HasField("slice_dim") else axis(param.axis, shape)
     size, tops = shape[along], len(layer.top)
     if param.slice_point:
         require(len(param.slice_point) == tops - 1, f"has {len(param.slice_point)} slice points for {tops} tops")
@@ -57,4 +57,6 @@ def _slice(layer: LayerParameter, bottoms: Sequence[Shape]) -> Shapes:
 
 @rule("BatchReindex", bottoms=2)
 def _batch_reindex(_: LayerParameter, bottoms: Sequence[Shape]) -> Shapes:
+    require(len(bottoms[1]) == 1, f"its second bottom lists examples along one axis, not {show(bottoms[1])}")
+    require(len(bottoms[0]) > 0, "its first bottom is a scalar, which has no examples")
     return Shapes(((bottoms[1][0], *bottoms[0][1:]),))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from caffe2neon.graph.shapes.registry import Shapes, require, rule
+from caffe2neon.graph.shapes.registry import Shapes, at_least, require, rule
 from caffe2neon.records import Shape
 
 if TYPE_CHECKING:
@@ -27,12 +27,15 @@ def _dummy_data(layer: LayerParameter, _: Sequence[Shape]) -> Shapes:
     param = layer.dummy_data_param
     if param.shape:
         shapes = [tuple(shape.dim) for shape in param.shape]
-    else:
-        shapes = list(zip(param.num, param.channels, param.height, param.width, strict=True))
-    require(len(shapes) in (1, len(layer.top)), f"has {len(shapes)} shapes for {len(layer.top)} top(s)")
-    return Shapes(tuple(shapes * len(layer.top)) if len(shapes) == 1 else tuple(shapes))
+        require(len(shapes) in (1, len(layer.top)), f"has {len(shapes)} shapes for {len(layer.top)} top(s)")
+        return Shapes(tuple(shapes * len(layer.top)) if len(shapes) == 1 else tuple(shapes))
+    sizes = [param.num, param.channels, param.height, param.width]
+    fits = all(len(values) in (1, len(layer.top)) for values in sizes)
+    require(fits, f"needs num, channels, height and width once, or once for each of {len(layer.top)} top(s)")
+    each = [list(values) * len(layer.top) if len(values) == 1 else list(values) for values in sizes]
+    return Shapes(tuple(zip(*each, strict=True)))
 
 
-@rule("Silence", bottoms=range(1, 1 << 20))
+@rule("Silence", bottoms=at_least(1))
 def _silence(_: LayerParameter, __: Sequence[Shape]) -> Shapes:
     return Shapes(())

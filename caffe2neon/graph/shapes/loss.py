@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from caffe2neon.graph.shapes.registry import Shapes, require, rule
+from caffe2neon.graph.shapes.registry import Shapes, axis, require, rule
 from caffe2neon.records import Shape
 
 if TYPE_CHECKING:
@@ -30,5 +30,5 @@ def _loss(layer: LayerParameter, _: Sequence[Shape]) -> Shapes:
 
 @rule("Accuracy", bottoms=2)
 def _accuracy(layer: LayerParameter, bottoms: Sequence[Shape]) -> Shapes:
-    classes = bottoms[0][layer.accuracy_param.axis] if len(bottoms[0]) > 1 else 1
+    classes = bottoms[0][axis(layer.accuracy_param.axis, bottoms[0])]
     return Shapes(((), (classes,))[: len(layer.top)])

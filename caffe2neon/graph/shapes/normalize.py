@@ -62,5 +62,6 @@ def _covered(first: int, axes: int, bottoms: Sequence[Shape]) -> Shape:
         return shape
     if axes == -1:
         return bottoms[0][start:]
+    require(axes >= 0, f"num_axes is {axes}; it is -1 for all, or a number of axes")
     require(start + axes <= len(bottoms[0]), f"num_axes {axes} reaches past the end of {show(bottoms[0])}")
     return bottoms[0][start : start + axes]

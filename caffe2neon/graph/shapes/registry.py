@@ -24,6 +24,12 @@ Rule: TypeAlias = "Callable[[LayerParameter, Sequence[Shape]], Shapes]"
 
 _RULES: dict[str, tuple[Rule, range]] = {}
 
+#: Types of BVLC Caffe HEAD without a rule: data sources, whose shapes lie in their files, and layers that neon cannot express.
+_SHAPELESS = frozenset(
+    {"Data", "Filter", "HDF5Data", "HDF5Output", "ImageData", "LSTM", "LSTMUnit", "MemoryData", "Parameter", "Python", "RNN", "SPP"}
+    | {"WindowData"}
+)
+
 
 def rule(*types: str, bottoms: int | range = 1) -> Callable[[Rule], Rule]:
     """Register the rule of one or more layer types that take ``bottoms`` (a number or a range of numbers) bottoms."""
@@ -50,6 +56,8 @@ def infer(layer: LayerParameter, bottoms: Sequence[Shape]) -> Shapes:
     Raises:
         GraphError: Caffe would refuse the layer; the message says why.
     """
+    if layer.type in _SHAPELESS:
+        raise GraphError("the shape of what it gives is not known from the net definition alone")
     if layer.type not in _RULES:
         raise GraphError("not a layer type of BVLC Caffe", remedy="layers of a fork need the fork's own converter")
     function, count = _RULES[layer.type]
@@ -72,6 +80,12 @@ def axis(index: int, shape: Shape) -> int:
     if not -len(shape) <= index < len(shape):
         raise GraphError(f"axis {index} is out of range for a blob of shape {show(shape)}")
     return index % len(shape)
+
+
+def legacy_axis(index: int, shape: Shape) -> int:
+    """An axis as ``concat_dim`` and ``slice_dim`` give it, unsigned."""
+    require(index < len(shape), f"axis {index} is out of range for a blob of shape {show(shape)}")
+    return index
 
 
 def require(condition: bool, message: str) -> None:

@@ -17,6 +17,7 @@ def _flatten(layer: LayerParameter, bottoms: Sequence[Shape]) -> Shapes:
     shape = bottoms[0]
     start = axis(layer.flatten_param.axis, shape)
     end = axis(layer.flatten_param.end_axis, shape)
+    require(start <= end, f"end_axis {end} comes before axis {start}")
     return Shapes(((*shape[:start], count(shape[start : end + 1]), *shape[end + 1 :]),))
 
 
@@ -25,6 +26,7 @@ def _reshape(layer: LayerParameter, bottoms: Sequence[Shape]) -> Shapes:
     param, shape = layer.reshape_param, bottoms[0]
     start = param.axis if param.axis >= 0 else len(shape) + param.axis + 1
     require(0 <= start <= len(shape), f"axis {param.axis} is out of range for {show(shape)}")
+    require(param.num_axes >= -1, f"num_axes is {param.num_axes}; it is -1 for all, or a number of axes")
     end = len(shape) if param.num_axes == -1 else start + param.num_axes
     require(end <= len(shape), f"axis {start} and num_axes {param.num_axes} reach past the end of {show(shape)}")
     wanted = list(param.shape.dim)

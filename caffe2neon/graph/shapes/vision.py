@@ -97,6 +97,8 @@ def pooling_window(param: PoolingParameter, shape: Shape) -> Window:
 
     def pair(size: str, height: str, width: str) -> Shape:
         both = param.HasField(height) and param.HasField(width)
+        either = param.HasField(height) or param.HasField(width)
+        require(both or not either, f"{height} and {width} go together")
         require(not (both and param.HasField(size)), f"either {size} or {height} and {width}, not both")
         return (getattr(param, height), getattr(param, width)) if both else (getattr(param, size),) * 2
 
@@ -136,6 +138,7 @@ def _pooling(layer: LayerParameter, bottoms: Sequence[Shape]) -> Shapes:
 @rule("Im2col")
 def _im2col(layer: LayerParameter, bottoms: Sequence[Shape]) -> Shapes:
     shape = bottoms[0]
+    require(len(shape) > 2, f"has no spatial axes: its bottom is {show(shape)}")
     window = convolution_window(layer.convolution_param, len(shape) - 2)
     channels = shape[1]
     sizes = []
