@@ -85,8 +85,8 @@ class Layer:
         self.deltas_set = False
 
     def refuse(self, reason: str, remedy: str = "") -> EngineError:
-        """The error for a model that neon itself would not run."""
-        return EngineError(f"neon v1.4.0 cannot run this: {reason}", remedy=remedy, layer=self.name, layer_type=self.kind)
+        """The error for a model that neon itself would not run, or would compute nonsense for."""
+        return EngineError(f"no model for neon v1.4.0: {reason}", remedy=remedy, layer=self.name, layer_type=self.kind)
 
     def unsupported(self, what: str) -> EngineError:
         """The error for what neon runs and this engine does not."""

@@ -226,7 +226,7 @@ class MergeBroadcast(Merge):
         for arm, shape in zip(self.arms, maps, strict=True):
             if shape[1:] != maps[0][1:] and not prod(shape[1:]) == prod(maps[0][1:]) == 1:
                 raise arm.refuse(
-                    f"the arms of a merge by depth differ in height or width, {shape} and {maps[0]}: neon would not notice, and put"
+                    f"the arms of a merge by depth differ in height or width, {shape} and {maps[0]}: neon does not notice, and puts"
                     " rows in the wrong places"
                 )
         return (sum(shape[0] for shape in maps), *maps[0][1:])
