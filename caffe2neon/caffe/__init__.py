@@ -2,7 +2,8 @@
 
 ``caffe_pb2`` is ``caffe.proto`` compiled. :func:`read_net` reads a prototxt as Caffe HEAD does: parsed (:mod:`.text`), upgraded
 (:mod:`.upgrade`), filtered to one phase (:mod:`.phases`). :func:`deploy` makes a training net compute
-without data and losses. :func:`read_weights` maps a caffemodel and finds its blobs
+without data and losses. :func:`upgrade_file` writes what is old in the newest
+format (:mod:`.newest`). :func:`read_weights` maps a caffemodel and finds its blobs
 (:mod:`.weights`, :mod:`.wire`).
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 from caffe2neon.caffe.deploy import deploy
 from caffe2neon.caffe.net import net_text, read_net
+from caffe2neon.caffe.newest import Upgraded, upgrade_file
 from caffe2neon.caffe.weights import read_weights
 
-__all__ = ["deploy", "net_text", "read_net", "read_weights"]
+__all__ = ["Upgraded", "deploy", "net_text", "read_net", "read_weights", "upgrade_file"]

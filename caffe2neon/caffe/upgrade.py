@@ -32,8 +32,8 @@ def upgrade(parsed: ParsedNet) -> tuple[list[CaffeLayer], NetState]:
         old = list(zip(net.layers, parsed.lines.get("layers") or [0] * len(net.layers), strict=True))
         if upgrade_v0.is_v0(old):
             old = upgrade_v0.upgrade(old, net.input)
-            net.ClearField("state")
-            net.ClearField("input_shape")
+            for name in ("state", "input_shape", "debug_info"):
+                net.ClearField(name)
         layers = upgrade_v1.upgrade(old)
     else:
         layers = [

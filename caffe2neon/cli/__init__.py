@@ -15,6 +15,7 @@ _COMMANDS = {
     "convert": "model",
     "check": "model",
     "inspect": "inspect",
+    "upgrade": "upgrade",
     "verify": "model",
     "evaluate": "evaluate",
     "remap": "remap",
