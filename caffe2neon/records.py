@@ -408,11 +408,12 @@ class Parity:
 
     @property
     def worst(self) -> float:
-        return max((d.error for d in self.outputs), default=0.0)
+        """The largest error of all that was compared. Outputs alone may hide one: a Softmax that saturates says 1 whatever came."""
+        return max((d.error for d in (*self.outputs, *self.layers)), default=0.0)
 
     @property
     def passed(self) -> bool:
-        return all(d.error <= self.tolerance for d in self.outputs)
+        return all(d.error <= self.tolerance for d in (*self.outputs, *self.layers))
 
     @property
     def first(self) -> Difference | None:

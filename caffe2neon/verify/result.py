@@ -12,7 +12,7 @@ _HEADINGS = ("blob", "neon layer", "shape", "max diff", "max |ref|", "error", ""
 
 
 def require(parity: Parity) -> None:
-    """Return when every output is within the tolerance.
+    """Return when every output, and every layer that was compared, is within the tolerance.
 
     Raises:
         VerificationError: names the worst output, its error, the tolerance, and the first layer that departs where layers were
@@ -25,11 +25,13 @@ def require(parity: Parity) -> None:
         f"output {worst.blob!r} differs from {parity.reference}: error {_error(worst)}, tolerance {parity.tolerance:g} "
         f"(max |difference| {worst.max_difference:.3g}, max |reference| {worst.max_reference:.3g}; {parity.inputs})"
     )
+    if worst.error <= parity.tolerance:
+        message = f"all outputs agree with {parity.reference}, but not all layers do ({parity.inputs})"
     first = parity.first
     if first is not None:
         raise VerificationError(
             f"{message}; the first layer that departs is {first.neon_layer!r}, "
-            f"at Caffe's blob {first.blob!r}: error {_error(first)}",
+            f"at Caffe's blob {first.blob!r}: error {_error(first)}, tolerance {parity.tolerance:g}",
             layer=first.neon_layer,
         )
     if parity.layers:

@@ -110,7 +110,7 @@ def test_the_first_layer_that_departs_is_named(wrong: str, layer: str) -> None:
     with pytest.raises(VerificationError) as failure:
         require(parity)
     text = str(failure.value)
-    for part in ("'prob'", f"{parity.worst:.3g}", "1e-05", repr(layer), repr(wrong)):
+    for part in ("'prob'", f"{parity.outputs[0].error:.3g}", "1e-05", repr(layer), repr(wrong)):
         assert part in text
     assert failure.value.where.layer == layer
 

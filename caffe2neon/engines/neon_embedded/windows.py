@@ -50,7 +50,7 @@ class Pooling(Layer):
             )
         graph, rows, columns = emission.graph, self._rows, self._columns
         x = emission.reshape(source.value, source.shape, maps(self))
-        whole = rows.count == columns.count == 1 and (rows.window, columns.window) == (rows.extent, columns.extent)
+        whole = all((axis.count, axis.window, axis.pad) == (1, axis.extent, 0) for axis in (rows, columns))
         if self._op == "avg" and whole:
             return graph.add("GlobalAveragePool", x)
         # Explicit padding behind the map makes ceil and Caffe's clip exact, whatever ONNX thinks of ceil_mode.
