@@ -11,13 +11,13 @@ def lay_out(graph: Graph) -> Layout:
     """Take a simplified graph apart; see :class:`Layout`.
 
     Raises:
-        UnsupportedError: outputs that depend on several inputs, which no neon container takes; a net without any layer.
+        UnsupportedError: outputs that depend on several inputs, which no neon container takes; a net whose only outputs are its inputs.
     """
     regions = Regions(graph)
     order = {blob: index for index, node in enumerate(graph.nodes) for blob in node.tops}
     outputs = sorted((blob for blob in graph.outputs if blob not in graph.inputs), key=order.__getitem__)
     if not outputs:
-        raise UnsupportedError([Finding(Where(path=graph.net.path), "the net has no layers besides its inputs")])
+        raise UnsupportedError([Finding(Where(path=graph.net.path), "the net has no output but its inputs")])
     *others, main = outputs
     sources = {regions.input_of(output) for output in outputs}
     if len(sources) > 1:
