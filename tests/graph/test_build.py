@@ -30,9 +30,9 @@ def test_in_place_after_a_join(join: str) -> None:
 
 
 def test_several_layers_in_place_one_after_the_other() -> None:
-    chain = [layer(name, type_, "c", "c") for name, type_ in [("b", "BatchNorm"), ("s", "Scale"), ("r", "ReLU"), ("d", "Dropout")]]
+    chain = [layer(type_, type_, "c", "c") for type_ in ("BatchNorm", "Scale", "ReLU", "Dropout")]
     graph = _graph(data(1, 2, 4, 4), conv("c", "data", 3), *chain, conv("e", "c", 2))
-    assert list(_wiring(graph).values()) == [" -> data", "data -> c", "c -> c#1", "c#1 -> c#2", "c#2 -> c#3", "c#3 -> c#4", "c#4 -> e"]
+    assert list(_wiring(graph).values())[1:] == ["data -> c", "c -> c#1", "c#1 -> c#2", "c#2 -> c#3", "c#3 -> c#4", "c#4 -> e"]
 
 
 def test_in_place_on_the_input() -> None:
@@ -60,7 +60,8 @@ def test_a_layer_may_read_one_blob_twice() -> None:
 
 
 def test_outputs_are_what_nobody_reads_by_name() -> None:
-    graph = _graph(data(1, 2, 4, 4), conv("z", "data", 2), conv("a", "data", 2), layer("r", "ReLU", "z", "z"), data(1, name="label"))
+    label = data(1, name="label")
+    graph = _graph(data(1, 2, 4, 4), conv("z", "data", 2), conv("a", "data", 2), layer("r", "ReLU", "z", "z"), label)
     assert [blob.key for blob in graph.outputs] == ["a", "label", "z#1"]
     assert [blob.key for blob in graph.inputs] == ["data", "label"]
 
@@ -113,7 +114,7 @@ def test_a_concat_of_several_has_memory_of_its_own() -> None:
         (layer("L", "BatchReindex", "data data"), "along one axis"),
         (layer("L", "LRN", "scalars"), "4 axes"),
         ('layer { name: "L" type: "DummyData" top: "a" dummy_data_param { num: 1 num: 2 channels: 1 } }', "num, channels, height"),
-        (data(1, name="L").replace("shape", "shape { dim: 1 } shape").replace('top: "L"', 'top: "a" top: "b" top: "c"'), "2 shapes for 3"),
+        (data(1, name="L").replace("shape", "shape { dim: 1 } shape").replace("top", 'top: "a" top: "b" top'), "2 shapes for 3"),
         (conv("L", "data", 2, "kernel_size: 9"), "would be empty"),
         (layer("L", "Convolution", "data", "L other", "convolution_param { num_output: 1 kernel_size: 1 }"), "2 tops, makes 1"),
         (layer("L", "ReLU", "data data"), "takes 1 bottom"),

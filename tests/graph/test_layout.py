@@ -56,7 +56,8 @@ def test_a_top_of_a_split_that_nobody_reads_is_an_output_of_its_own_name() -> No
 
 
 def test_silence_and_what_only_it_reads_are_gone() -> None:
-    graph = _simplified(DATA, conv("a", "data", 2), conv("b", "data", 2), layer("quiet", "Silence", "b").replace(' top: "quiet"', ""))
+    silence = 'layer { name: "quiet" type: "Silence" bottom: "b" }'
+    graph = _simplified(DATA, conv("a", "data", 2), conv("b", "data", 2), silence)
     assert [node.layer.name for node in graph.nodes] == ["data", "a"]
 
 
