@@ -6,6 +6,7 @@ pixels down to that size, so that no Softmax saturates. Biases are small, BatchN
 nets whose trained weights are not at hand.
 
     python scripts/generate_weights.py deploy.prototxt random.caffemodel
+    python scripts/generate_weights.py train_val.prototxt random.caffemodel --phase train    (side branches with losses, too)
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from caffe2neon.caffe import read_net
+from caffe2neon.caffe import deploy, read_net
 from caffe2neon.errors import Caffe2NeonError
 from caffe2neon.files import atomic_write
 from caffe2neon.graph import build_graph
@@ -33,13 +34,16 @@ _LAYER, _NAME, _TYPE, _BLOBS, _SHAPE, _DIM, _DATA = (number << 3 | 2 for number 
 _PIXELS = 64
 
 
-def generate(prototxt: Path, caffemodel: Path, seed: int = 0) -> None:
+def generate(prototxt: Path, caffemodel: Path, seed: int = 0, *, phase: str = "TEST", shape: Shape | None = None) -> None:
     """Write ``caffemodel``; nothing larger than one blob is held in memory.
+
+    Args:
+        shape: (C, H, W) of a data layer that does not say it.
 
     Raises:
         Caffe2NeonError: the prototxt cannot be read, or the file cannot be written.
     """
-    graph = build_graph(read_net(prototxt))
+    graph = build_graph(deploy(read_net(prototxt, phase=phase), shape=shape, train=phase == "TRAIN"))
     with atomic_write(caffemodel) as stream:
         for node in graph.nodes:
             if node.params:
@@ -97,9 +101,12 @@ def main() -> int:
     parser.add_argument("prototxt", type=Path)
     parser.add_argument("caffemodel", type=Path)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--phase", choices=["test", "train"], default="test")
+    parser.add_argument("--input", type=int, nargs="+", help="the shape of the data, where the net does not say it: 3 227 227")
     arguments = parser.parse_args()
     try:
-        generate(arguments.prototxt, arguments.caffemodel, arguments.seed)
+        shape = tuple(arguments.input) if arguments.input else None
+        generate(arguments.prototxt, arguments.caffemodel, arguments.seed, phase=arguments.phase.upper(), shape=shape)
     except Caffe2NeonError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
