@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from caffe2neon import __version__
 from caffe2neon.convert.buffers import within_buffers
-from caffe2neon.convert.names import Names
+from caffe2neon.convert.making import finding, make_layers
 from caffe2neon.convert.neon_layers import cost
-from caffe2neon.convert.registry import Item, Joint, Refused, Site, find_converter, find_joiner
-from caffe2neon.convert.shapes import features, out_shape
+from caffe2neon.convert.registry import Refused, find_converter, find_joiner
+from caffe2neon.convert.shapes import features
 from caffe2neon.convert.sides import frozen_sides
-from caffe2neon.convert.structure import Assembler, Made
-from caffe2neon.convert.weights import Blobs, fit, pending
+from caffe2neon.convert.structure import Assembler
+from caffe2neon.convert.weights import fit, pending
 from caffe2neon.errors import Finding, UnsupportedError, Where
 from caffe2neon.records import (
     META,
     Blob,
-    CaffeLayer,
     CaffeNet,
     CaffeWeights,
     Chain,
@@ -29,8 +27,8 @@ from caffe2neon.records import (
     Layout,
     Loss,
     NeonContainer,
+    NeonLayer,
     NeonModel,
-    Node,
     Preprocess,
     Shape,
 )
@@ -51,13 +49,13 @@ def check_types(net: CaffeNet) -> list[Finding]:
         try:
             (find_joiner if len(layer.bottoms) > 1 else find_converter)(layer.type)
         except Refused as refused:
-            findings.append(_finding(net, layer, refused))
+            findings.append(finding(net, layer, refused))
     return findings
 
 
 def check(graph: Graph) -> list[Finding]:
     """Every layer that neon has no exact form for; ``graph`` is simplified."""
-    return _make_layers(graph, pending(graph))[2]
+    return make_layers(graph, pending(graph)).findings(graph.net)
 
 
 def convert(
@@ -81,10 +79,11 @@ def convert(
     graph = layout.graph
     name = graph.net.name or "net"
     blobs = pending(graph) if weights is None else fit(graph, weights)
-    made, notes, findings = _make_layers(graph, blobs)
-    if findings:
-        raise UnsupportedError(findings)
-    assembler = Assembler(made, graph.net.sha256[:12])
+    making = make_layers(graph, blobs)
+    if making.refused:
+        raise UnsupportedError(making.findings(graph.net))
+    notes = [note for said in making.notes.values() for note in said]
+    assembler = Assembler(making.made, graph.net.sha256[:12])
     shape = _input_shape(layout.trunk.source)
     try:
         root = within_buffers(frozen_sides(assembler.root(layout, name), shape, notes), shape)
@@ -92,11 +91,12 @@ def convert(
         raise UnsupportedError([Finding(Where(path=graph.net.path), refused.reason, refused.remedy)]) from None
     outputs = [_end(chain) for chain in (layout.trunk, *layout.sides)]
     losses = _losses(graph.net, outputs)
+    computing = set(_computing(root))
     meta: dict[str, Any] = {
         "version": __version__,
         "inputs": [layout.trunk.source.name],
         "outputs": [blob.key for blob in outputs],
-        "trace": [list(pair) for pair in assembler.trace],
+        "trace": [[blob, layer] for blob, layer in assembler.trace if layer in computing],
         "source": dict(source or {}),
         "notes": list(dict.fromkeys((*graph.net.notes, *notes))),
     }
@@ -114,45 +114,6 @@ def convert(
         META: meta,
     }
     return NeonModel(root, header)
-
-
-def _make_layers(graph: Graph, blobs: Blobs) -> tuple[Made, list[str], list[Finding]]:
-    """Run every node's converter; follow neon's shapes from the inputs on."""
-    shapes: dict[Blob, Shape] = {}
-    layers: dict[Node, Sequence[Item]] = {}
-    joints: dict[Node, Joint] = {}
-    notes: list[str] = []
-    findings: list[Finding] = []
-    readers: dict[Blob, list[Node]] = defaultdict(list)
-    for node in graph.nodes:
-        for blob in node.bottoms:
-            readers[blob].append(node)
-    sites: dict[Blob, Site] = {}
-    names = Names(graph)
-    for node in graph.nodes:
-        if not node.bottoms:
-            continue
-        try:
-            bottoms = tuple(shapes.get(blob, _natural(blob)) for blob in node.bottoms)
-            if len(bottoms) > 1:
-                joint = find_joiner(node.layer.type)(node, names.of(node.layer), bottoms)
-                joints[node] = joint = replace(joint, tails=tuple(tuple(names.apart(tail, node.layer)) for tail in joint.tails))
-                shape = joint.shape
-            else:
-                before = sites.get(node.bottoms[0]) if len(readers[node.bottoms[0]]) == 1 else None
-                following = readers[node.tops[0]]
-                after = following[0] if len(following) == 1 and len(following[0].bottoms) == 1 else None
-                site = Site(node, names.of(node.layer), bottoms[0], blobs.get(node, ()), before, after, notes)
-                layers[node] = names.apart(find_converter(node.layer.type)(site), node.layer)
-                sites[node.tops[0]] = site
-                shape = bottoms[0]
-                for item in layers[node]:
-                    shape = out_shape(item, shape)
-            _same_count(node, shape)
-            shapes.update((top, shape) for top in node.tops)
-        except Refused as refused:
-            findings.append(_finding(graph.net, node.layer, refused))
-    return Made(layers, joints), notes, findings
 
 
 def _losses(net: CaffeNet, outputs: Sequence[Blob]) -> list[Loss]:
@@ -187,6 +148,16 @@ def _with_shortcut(item: NeonContainer) -> NeonContainer:
     return replace(item, layers=(*item.layers[:-1], replace(last, config=config)))
 
 
+def _computing(item: NeonLayer | NeonContainer, adds: bool = False) -> Iterator[str]:
+    """Names of layers that leave what they compute, but for those that add it to what a sum's other arms have left there."""
+    if not adds:
+        yield item.name
+    if isinstance(item, NeonContainer):
+        last = len(item.layers) - 1
+        for index, layer in enumerate(item.layers):
+            yield from _computing(layer, adds=index > 0 if item.kind == "MergeSum" else adds and index == last)
+
+
 def _end(chain: Chain) -> Blob:
     last = chain.items[-1] if chain.items else None
     if last is None:
@@ -194,24 +165,6 @@ def _end(chain: Chain) -> Blob:
     return (last.join if isinstance(last, Fork) else last).tops[0]
 
 
-def _natural(blob: Blob) -> Shape:
-    """The neon shape of an input, or of a blob whose own layer was refused, so that layers behind it can still be judged."""
-    return blob.shape[1:] if len(blob.shape) == 4 else (features(blob.shape[1:]), 1)
-
-
 def _input_shape(blob: Blob) -> Shape:
     """What neon is told of its data: (C, H, W), or (F,) for flat input."""
     return blob.shape[1:] if len(blob.shape) == 4 else (features(blob.shape[1:]),)
-
-
-def _same_count(node: Node, shape: Shape) -> None:
-    wanted = node.tops[0].shape[1:]
-    # a flat blob keeps the maps it came from in neon, whose layers see features only
-    if shape != wanted if len(wanted) == 3 else features(shape) != features(wanted):
-        made, asked = ("×".join(map(str, s)) for s in (shape, wanted))
-        raise Refused(f"gives {asked} in Caffe, {made} in neon")
-
-
-def _finding(net: CaffeNet, layer: CaffeLayer, refused: Refused) -> Finding:
-    where = Where(path=net.path, line=layer.line, layer=layer.name, layer_type=layer.type)
-    return Finding(where, refused.reason, refused.remedy)

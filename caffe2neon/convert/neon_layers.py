@@ -21,6 +21,7 @@ _INIT = {"type": "neon.initializers.initializer.Constant", "config": {"val": 0.0
 
 def convolution(name: str, weight: Deferred, *, stride: Shape = (1, 1), pad: Shape = (0, 0)) -> NeonLayer:
     """``weight`` is Caffe's dense (K, C, R, S); neon keeps (C·R·S, K)."""
+    weight, pad = _within_reach(weight, pad)
     outputs, channels, rows, columns = weight.shape
     config = {
         "name": name,
@@ -35,6 +36,22 @@ def convolution(name: str, weight: Deferred, *, stride: Shape = (1, 1), pad: Sha
         return np.ascontiguousarray(weight.make().reshape(outputs, -1).T)
 
     return NeonLayer(_LAYER + "Convolution", config, {"W": Deferred((channels * rows * columns, outputs), make)})
+
+
+def _within_reach(weight: Deferred, pad: Shape) -> tuple[Deferred, Shape]:
+    """Surround the window with zeros where it could lie in the padding by more than a pixel: neon's slices disagree there.
+
+    A zero more on each side and a pixel more of padding leave what is computed as it is.
+    """
+    rows, columns = (max(0, p - size) for p, size in zip(pad, weight.shape[2:], strict=True))
+    if not rows and not columns:
+        return weight, pad
+    shape = (*weight.shape[:2], weight.shape[2] + 2 * rows, weight.shape[3] + 2 * columns)
+
+    def make() -> Array:
+        return np.pad(weight.make(), ((0, 0), (0, 0), (rows, rows), (columns, columns)))
+
+    return Deferred(shape, make), (pad[0] + rows, pad[1] + columns)
 
 
 def linear(name: str, weight: Deferred) -> NeonLayer:
@@ -121,9 +138,9 @@ def cost(losses: Sequence[Loss]) -> dict[str, Any]:
 
 def deconvolution(name: str, weight: Deferred, *, stride: Shape = (1, 1), pad: Shape = (0, 0)) -> NeonLayer:
     """``weight`` is Caffe's dense (C in, C out, R, S); neon keeps (C out·R·S, C in) and calls its output maps C."""
-    _, outputs, rows, columns = weight.shape
     layer = convolution(name, weight, stride=stride, pad=pad)
-    config = {**layer.config, "fshape": {"R": rows, "S": columns, "C": outputs}}
+    fshape = layer.config["fshape"]
+    config = {**layer.config, "fshape": {"R": fshape["R"], "S": fshape["S"], "C": weight.shape[1]}}
     return replace(layer, type=_LAYER + "Deconvolution", config=config)
 
 
