@@ -43,6 +43,7 @@ class Joint:
     container: NeonContainer
     tails: tuple[tuple[Item, ...], ...]
     shape: Shape
+    notes: tuple[str, ...] = ()
 
 
 Item: TypeAlias = "NeonLayer | NeonContainer"

@@ -32,4 +32,5 @@ def join_eltwise(node: Node, name: str, arms: tuple[Shape, ...]) -> Joint:
         () if factor == 1 else (affine(f"{name}_coeff{i}", constant(shape[:1], factor), constant(shape[:1], 0)),)
         for i, (factor, shape) in enumerate(zip(coefficients, arms, strict=True))
     )
-    return Joint(merge_sum(name), tails, arms[0])
+    notes = (f"{name}: coefficients as BatchNorms of fixed statistics, which serve inference only",) if any(tails) else ()
+    return Joint(merge_sum(name), tails, arms[0], notes)
