@@ -12,6 +12,7 @@ folder is, generated otherwise; the output says which. A missed aim is reported,
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import operator
 import os
@@ -161,23 +162,25 @@ def bench_evaluate(folder: Path, scale: Scale) -> list[Number]:
             first = number % len(contenders)
             for contender in contenders[first:] + contenders[:first]:
                 rates[contender.name].append(contender.rate(parts[number % len(parts)]))
-        peaks = {contender.name: contender.close() for contender in contenders}
+        for contender in contenders:
+            contender.close()
     finally:
         for contender in contenders:
             contender.kill()
     if len({tuple(contender.about["classes"]) for contender in contenders}) > 1:
         say("warning: the contenders do not find the same classes in the same photos")
+    ours, bare, opencv = contenders
     return [
-        Number(f"evaluate {source}: images per second", tuple(rates["caffe2neon"]), detail=f"{peaks['caffe2neon'] / MB:.0f} MB"),
-        _against(contenders[1], rates, peaks, 0.9),
-        _against(contenders[2], rates, peaks, 2.0),
+        Number(f"evaluate {source}: images per second", tuple(rates[ours.name]), detail=ours.cost()),
+        _against(bare, rates, 0.9),
+        _against(opencv, rates, 2.0),
     ]
 
 
-def _against(contender: Contender, rates: dict[str, list[float]], peaks: dict[str, int], aim: float) -> Number:
+def _against(contender: Contender, rates: dict[str, list[float]], aim: float) -> Number:
     ratios = tuple(ours / theirs for ours, theirs in zip(rates["caffe2neon"], rates[contender.name], strict=True))
-    theirs = f"{statistics.median(rates[contender.name]):.1f} images/s, batch {contender.about['batch']}"
-    detail = f"{theirs}, {peaks[contender.name] / MB:.0f} MB"
+    rate = statistics.median(rates[contender.name])
+    detail = f"{rate:.1f} images/s, batch {contender.about['batch']}, {contender.cost()}"
     return Number(f"... / {contender.about['version']} fed from memory", ratios, (">=", aim), detail)
 
 
@@ -188,35 +191,43 @@ class Contender:
         self.name = name
         command = script("bench_contender.py", name, folder, part)
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._cpu: list[float] = []
+        self.peak = 0
         self.about = self._answer()
 
     def rate(self, part: str) -> float:
         """Images per second."""
         assert self._process.stdin is not None
-        self._process.stdin.write(part + "\n")
-        self._process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # that it ended is seen, and said, when no answer comes
+            self._process.stdin.write(part + "\n")
+            self._process.stdin.flush()
         answer = self._answer()
+        self._cpu.append(float(answer["cpu"]) / float(answer["images"]))
         return float(answer["images"]) / float(answer["seconds"])
 
-    def close(self) -> int:
-        """Let it end; returns its peak memory in bytes."""
+    def cost(self) -> str:
+        """CPU time, which other load on the machine changes less than speed, and memory; after :meth:`close`."""
+        return f"{statistics.median(self._cpu) * 1000:.1f} ms of CPU an image, {self.peak / MB:.0f} MB"
+
+    def close(self) -> None:
+        """Let it end, and learn its peak memory."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        return int(self._answer()["peak"])
+        self.peak = int(self._answer()["peak"])
 
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             assert stream is not None
-            stream.close()
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            self.kill()
-            raise SystemExit(f"error: {self.name} ended, exit code {self._process.returncode}; what it said is above")
+            raise SystemExit(f"error: {self.name} ended, exit code {self._process.wait()}; what it said is above")
         answer: dict[str, Any] = json.loads(line)
         return answer
 

@@ -3,9 +3,9 @@
 
 Started as ``bench_contender.py NAME FOLDER PART``, it opens its net and writes a line of JSON: ``version``, ``batch``, and the
 ``classes`` it finds in the first photos of that part, by which bench.py sees that all compute the same. Then each line that it
-reads names a part of the photos, as a list of Caffe's form, and is answered by a line of JSON: ``images``, ``seconds``. When its
-input ends it answers with ``peak``, the most memory it had, in bytes. FOLDER holds net.prototxt, net.caffemodel, net.prm and a
-link to the photos.
+reads names a part of the photos, as a list of Caffe's form, and is answered by a line of JSON: ``images``, ``seconds`` by the
+clock, ``cpu`` seconds. When its input ends it answers with ``peak``, the most memory it had, in bytes. FOLDER holds net.prototxt,
+net.caffemodel, net.prm and photos.
 
 NAME: ``caffe2neon`` evaluates the .prm as the command does, decoding included, from files. ``onnxruntime`` is the session that
 caffe2neon uses, called directly, and ``opencv`` is OpenCV's dnn with the Caffe net; both get floats that lie in memory ready-made,
@@ -32,8 +32,8 @@ from caffe2neon.records import DatasetSpec, Preprocess
 
 Floats = NDArray[np.float32]
 Forward = Callable[[Floats], Any]
-#: From a part to how many images it has and the seconds they took.
-Measured = Callable[[str], tuple[int, float]]
+#: From a part to how many images it has, the seconds they took by the clock, and those of CPU.
+Measured = Callable[[str], tuple[int, float, float]]
 
 PREPROCESS = Preprocess(channel_order="BGR", crop=(227, 227), mean=(104.0, 117.0, 123.0))
 SHAPE = (3, 227, 227)
@@ -65,10 +65,10 @@ def caffe2neon(folder: Path, part: str) -> tuple[dict[str, Any], Measured]:
     ((name, _),) = engine.inputs.items()
     found = classes(engine.run({name: in_memory(photos(folder, part), SAMPLE)})[engine.outputs[0]])
 
-    def measured(part: str) -> tuple[int, float]:
-        start = time.perf_counter()
+    def measured(part: str) -> tuple[int, float, float]:
+        start, cpu = time.perf_counter(), time.process_time()
         count = evaluate(engine, photos(folder, part), PREPROCESS, model_order="caffe").count
-        return count, time.perf_counter() - start
+        return count, time.perf_counter() - start, time.process_time() - cpu
 
     return {"version": f"{engine.name} {engine.version}", "batch": BATCH, "classes": found}, measured
 
@@ -103,13 +103,13 @@ def opencv(folder: Path) -> tuple[str, Forward]:
     return f"OpenCV {cv2.__version__}", forward
 
 
-def seconds(forward: Forward, inputs: Floats, batch: int) -> float:
-    """For all whole batches, after one that does not count."""
+def seconds(forward: Forward, inputs: Floats, batch: int) -> tuple[float, float]:
+    """By the clock and of CPU, for all whole batches, after one that does not count."""
     forward(inputs[:batch])
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     for first in range(0, len(inputs) - batch + 1, batch):
         forward(inputs[first : first + batch])
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - cpu
 
 
 def best_batch(forward: Forward, inputs: Floats) -> int:
@@ -118,7 +118,7 @@ def best_batch(forward: Forward, inputs: Floats) -> int:
     best = dict.fromkeys(sizes, float("inf"))
     for _ in range(TURNS):
         for size in sizes:
-            best[size] = min(best[size], seconds(forward, inputs, size) / (len(inputs) // size * size))
+            best[size] = min(best[size], seconds(forward, inputs, size)[0] / (len(inputs) // size * size))
     return min(best, key=best.__getitem__)
 
 
@@ -130,9 +130,9 @@ def fed_from_memory(
     found = classes(forward(inputs[:SAMPLE]))
     batch = best_batch(forward, inputs)
 
-    def measured(part: str) -> tuple[int, float]:
+    def measured(part: str) -> tuple[int, float, float]:
         inputs = in_memory(photos(folder, part))
-        return len(inputs) // batch * batch, seconds(forward, inputs, batch)
+        return len(inputs) // batch * batch, *seconds(forward, inputs, batch)
 
     return {"version": version, "batch": batch, "classes": found}, measured
 
@@ -149,8 +149,8 @@ def main() -> int:
         about, measured = fed_from_memory({"onnxruntime": onnxruntime, "opencv": opencv}[name], folder, part)
     answer(about)
     for line in sys.stdin:
-        images, duration = measured(line.strip())
-        answer({"images": images, "seconds": duration})
+        images, duration, cpu = measured(line.strip())
+        answer({"images": images, "seconds": duration, "cpu": cpu})
     answer({"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024})
     return 0
 
