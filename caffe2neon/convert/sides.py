@@ -73,10 +73,13 @@ def _diagonal(layer: NeonLayer, shape: Shape) -> list[NeonLayer]:
     def vector(name: str, sign: int) -> Deferred:
         return Deferred((channels,), lambda: (sign * values(name)).astype(np.float32))
 
-    wanted = (channels, channels, 1, 1) if len(shape) == 3 else (channels, channels)
-    write = convolution if len(shape) == 3 else linear
+    maps = len(shape) == 3
+    wanted = (channels, channels, 1, 1) if maps else (channels, channels)
+    write = convolution if maps else linear
+    # a Bias cannot follow flat input or a stack, whose shape is a bare number in neon, but it can follow a Linear
+    copy = Deferred(wanted, lambda: np.eye(channels, dtype=np.float32))
     return [
-        skip_node(f"{layer.name}_skip"),
+        skip_node(f"{layer.name}_skip") if maps else linear(f"{layer.name}_copy", copy),
         bias(f"{layer.name}_mean", vector("gmean", -1)),
         write(f"{layer.name}_factor", Deferred(wanted, weight)),
         bias(layer.name, vector("beta", 1)),
