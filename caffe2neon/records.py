@@ -279,6 +279,39 @@ class Layout:
     sides: tuple[Chain, ...] = ()
 
 
+@dataclass(frozen=True)
+class LayerRule:
+    """What becomes of layers of one Caffe type, in words: ``docs/layers.md`` is made of these.
+
+    ``becomes``: neon's layers, or what else; "" where every layer of the type is refused. ``condition``: when that is so, "" for
+    always. ``reason``: why others are refused, or all.
+    """
+
+    type: str
+    becomes: str = ""
+    condition: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of one layer of a net.
+
+    ``verdict``: exact (neon has this layer), rewritten (the same numbers, by other layers), dropped (nothing in the model is needed
+    for it), refused, or open (an error before it keeps it from being judged). ``becomes``: neon's layers, in words. ``reason``:
+    why it is refused or dropped; notes on what is rewritten. ``weights``: numbers in its learnable blobs, in Caffe and in neon.
+    """
+
+    layer: str
+    type: str
+    line: int
+    verdict: str
+    becomes: str = ""
+    reason: str = ""
+    remedy: str = ""
+    weights: tuple[int, int] = (0, 0)
+
+
 # ---- neon ----
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from caffe2neon.caffe.caffe_pb2 import BlobShape, LayerParameter
 from caffe2neon.errors import GraphError, Where, located
-from caffe2neon.records import CaffeLayer, CaffeNet, Preprocess, Shape, shortest
+from caffe2neon.records import CaffeLayer, CaffeNet, LayerRule, Preprocess, Shape, shortest
 
 #: Data layer types, and the message that has their batch size.
 DATA_TYPES = {
@@ -18,6 +18,22 @@ DATA_TYPES = {
     "WindowData": "window_data_param",
     "DummyData": "",
 }
+
+
+_SHAPES = {
+    "Data": "`crop_size`, else `--input`",
+    "ImageData": "`crop_size` or `new_height` and `new_width`, else `--input`",
+    "HDF5Data": "`--input`",
+    "MemoryData": "its own parameters",
+    "WindowData": "`crop_size`, else `--input`",
+    "DummyData": "its own parameters",
+}
+
+
+def data_rules() -> list[LayerRule]:
+    """What becomes of data layers."""
+    becomes = "the model's input; `transform_param` is recorded as its preprocessing; labels go"
+    return [LayerRule(name, becomes, f"shape from {_SHAPES[name]}") for name in DATA_TYPES]
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from caffe2neon.caffe.data_layers import DATA_TYPES, with_inputs
+from caffe2neon.caffe.data_layers import DATA_TYPES, data_rules, with_inputs
 from caffe2neon.caffe.lineage import ancestors
-from caffe2neon.caffe.losses import Judged, without_losses
+from caffe2neon.caffe.losses import Judged, loss_rules, without_losses
 from caffe2neon.errors import GraphError, UsageError
-from caffe2neon.records import CaffeLayer, CaffeNet, Loss, Shape
+from caffe2neon.records import CaffeLayer, CaffeNet, LayerRule, Loss, Shape
+
+
+def deploy_rules() -> dict[str, LayerRule]:
+    """What :func:`deploy` makes of layer types, in words; it looks at no other."""
+    return {rule.type: rule for rule in (*data_rules(), *loss_rules())}
 
 
 def deploy(net: CaffeNet, *, shape: Shape | None = None, head: str = "", cut: str = "", train: bool = False) -> CaffeNet:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from caffe2neon.caffe.caffe_pb2 import LayerParameter
 from caffe2neon.caffe.lineage import ancestors
 from caffe2neon.errors import Finding, UnsupportedError, Where
-from caffe2neon.records import CaffeLayer, CaffeNet, Loss, shortest
+from caffe2neon.records import CaffeLayer, CaffeNet, LayerRule, Loss, shortest
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,23 @@ LOSS_TYPES: Mapping[str, LossType] = {
 _LEARNABLE = frozenset(
     ("BatchNorm", "Bias", "Convolution", "Deconvolution", "Embed", "InnerProduct", "LSTM", "PReLU", "Parameter", "RNN", "Scale")
 )
-NO_COST = "neon has no cost that equals this loss"
+_NO_COST = "neon has no cost that equals this loss"
+
+
+def loss_rules() -> list[LayerRule]:
+    """What becomes of losses and metrics."""
+    rules = [LayerRule("Accuracy", "nothing: a metric is no part of the model")]
+    for name, loss in LOSS_TYPES.items():
+        output = f"the {loss.function} within it" if loss.function else "nothing: the output is what it reads"
+        if loss.cost == "SumSquared":
+            condition = "to train: `loss_weight` 1"
+        elif loss.cost:
+            condition = "to train: no `ignore_label`, divided by the batch size"
+        else:
+            condition = "not with `--phase train`"
+        becomes = f"{output}; with `--phase train` the cost {loss.cost}, too" if loss.cost else output
+        rules.append(LayerRule(name, becomes, condition, "" if loss.cost else _NO_COST))
+    return rules
 
 
 @dataclass(frozen=True)
@@ -139,7 +155,7 @@ def _no_cost(layer: CaffeLayer, rule: LossType) -> str:
     """Why no neon cost equals this loss; "" where one does. neon's costs sum over an example and take the mean of the batch."""
     loss, weight = layer.param.loss_param, _weight(layer)
     if not rule.cost:
-        return NO_COST
+        return _NO_COST
     if loss.HasField("ignore_label"):
         return "ignores a label, which neon's costs cannot"
     if rule.cost == "SumSquared":

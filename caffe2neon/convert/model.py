@@ -10,7 +10,7 @@ from caffe2neon import __version__
 from caffe2neon.convert.buffers import within_buffers
 from caffe2neon.convert.making import finding, make_layers
 from caffe2neon.convert.neon_layers import cost
-from caffe2neon.convert.registry import Refused, find_converter, find_joiner
+from caffe2neon.convert.registry import Refused, absent_types, find_converter, find_joiner
 from caffe2neon.convert.shapes import features
 from caffe2neon.convert.sides import frozen_sides
 from caffe2neon.convert.structure import Assembler
@@ -33,9 +33,6 @@ from caffe2neon.records import (
     Shape,
 )
 
-#: Inputs, whose values come from outside, and what the graph's passes take away.
-_NEEDS_NOTHING = frozenset({"Input", "DummyData", "Split", "Silence"})
-
 #: The version of neon whose serialization this is.
 NEON_VERSION = "1.4.0"
 
@@ -44,7 +41,7 @@ def check_types(net: CaffeNet) -> list[Finding]:
     """Every layer whose type alone rules it out; needs no shapes, so it works where the graph cannot be built."""
     findings = []
     for layer in net.layers:
-        if layer.type in _NEEDS_NOTHING:
+        if layer.type in absent_types():
             continue
         try:
             (find_joiner if len(layer.bottoms) > 1 else find_converter)(layer.type)

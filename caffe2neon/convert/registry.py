@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from caffe2neon.records import Deferred, NeonContainer, NeonLayer, Node, Shape
+from caffe2neon.records import Deferred, LayerRule, NeonContainer, NeonLayer, Node, Shape
 
 
 class Refused(Exception):
@@ -52,31 +52,35 @@ Joiner: TypeAlias = Callable[[Node, str, tuple[Shape, ...]], Joint]
 
 _CONVERTERS: dict[str, Converter] = {}
 _JOINERS: dict[str, Joiner] = {}
-_REASONS: dict[str, tuple[str, str]] = {}
+_REFUSED: dict[str, tuple[str, str]] = {}
+_ABSENT: set[str] = set()
+_RULES: dict[str, LayerRule] = {}
 
 
-def _register(types: tuple[str, ...], what: object, table: dict[str, object]) -> None:
+def _register(types: tuple[str, ...], becomes: str = "", condition: str = "", reason: str = "") -> None:
     for name in types:
-        if name in _CONVERTERS or name in _JOINERS or name in _REASONS:
+        if name in _RULES:
             raise ValueError(f"two converters for layer type {name}")
-        table[name] = what
+        _RULES[name] = LayerRule(name, becomes, condition, reason)
 
 
-def converter(*types: str) -> Callable[[Converter], Converter]:
-    """Register a converter of layers with one bottom and one top."""
+def converter(*types: str, becomes: str, condition: str = "", reason: str = "") -> Callable[[Converter], Converter]:
+    """Register a converter of layers with one bottom and one top; for the rest see :class:`LayerRule`."""
 
     def register(function: Converter) -> Converter:
-        _register(types, function, _CONVERTERS)  # type: ignore[arg-type]
+        _register(types, becomes, condition, reason)
+        _CONVERTERS.update(dict.fromkeys(types, function))
         return function
 
     return register
 
 
-def joiner(*types: str) -> Callable[[Joiner], Joiner]:
-    """Register what joins several bottoms."""
+def joiner(*types: str, becomes: str, condition: str = "", reason: str = "") -> Callable[[Joiner], Joiner]:
+    """Register what joins several bottoms; for the rest see :class:`LayerRule`."""
 
     def register(function: Joiner) -> Joiner:
-        _register(types, function, _JOINERS)  # type: ignore[arg-type]
+        _register(types, becomes, condition, reason)
+        _JOINERS.update(dict.fromkeys(types, function))
         return function
 
     return register
@@ -84,7 +88,14 @@ def joiner(*types: str) -> Callable[[Joiner], Joiner]:
 
 def refuse(*types: str, reason: str, remedy: str = "") -> None:
     """Register layer types that neon cannot express at all."""
-    _register(types, (reason, remedy), _REASONS)  # type: ignore[arg-type]
+    _register(types, reason=reason)
+    _REFUSED.update(dict.fromkeys(types, (reason, remedy)))
+
+
+def absent(*types: str, becomes: str, condition: str = "") -> None:
+    """Register layer types that need no converter: inputs, and what the graph's passes take away."""
+    _register(types, becomes, condition)
+    _ABSENT.update(types)
 
 
 def find_converter(layer_type: str) -> Converter:
@@ -94,8 +105,8 @@ def find_converter(layer_type: str) -> Converter:
     """
     if layer_type in _CONVERTERS:
         return _CONVERTERS[layer_type]
-    if layer_type in _REASONS:
-        raise Refused(*_REASONS[layer_type])
+    if layer_type in _REFUSED:
+        raise Refused(*_REFUSED[layer_type])
     if layer_type in _JOINERS:
         raise Refused("needs at least two bottoms")
     raise Refused("not a layer type of BVLC Caffe", "layers of a fork need the fork's own converter")
@@ -108,11 +119,21 @@ def find_joiner(layer_type: str) -> Joiner:
     """
     if layer_type in _JOINERS:
         return _JOINERS[layer_type]
-    if layer_type in _REASONS:
-        raise Refused(*_REASONS[layer_type])
+    if layer_type in _REFUSED:
+        raise Refused(*_REFUSED[layer_type])
     raise Refused("joins several bottoms, which neon can only concatenate or add")
 
 
 def registered_types() -> frozenset[str]:
     """All layer types that have a converter or a reason."""
-    return frozenset(_CONVERTERS) | frozenset(_JOINERS) | frozenset(_REASONS)
+    return frozenset(_RULES) - _ABSENT
+
+
+def absent_types() -> frozenset[str]:
+    """Layer types that need no converter."""
+    return frozenset(_ABSENT)
+
+
+def layer_rules() -> dict[str, LayerRule]:
+    """What becomes of every layer type, in words."""
+    return dict(_RULES)

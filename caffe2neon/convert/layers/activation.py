@@ -13,24 +13,28 @@ from caffe2neon.records import Deferred, NeonLayer, shortest
 _CLIP = 55
 
 
-@converter("ReLU")
+@converter("ReLU", becomes="Activation(Rectlin)")
 def convert_relu(site: Site) -> list[NeonLayer]:
     slope = shortest(site.node.layer.param.relu_param.negative_slope)
     return [activation(site.name, "Rectlin", slope=slope) if slope else activation(site.name, "Rectlin")]
 
 
-@converter("AbsVal")
+@converter("AbsVal", becomes="Activation(Rectlin), slope -1")
 def convert_abs_val(site: Site) -> list[NeonLayer]:
     """``max(x, 0) + slope·min(x, 0)`` with a slope of -1."""
     return [activation(site.name, "Rectlin", slope=-1.0)]
 
 
-@converter("ELU")
+@converter("ELU", becomes="Activation(Explin)")
 def convert_elu(site: Site) -> list[NeonLayer]:
     return [activation(site.name, "Explin", alpha=shortest(site.node.layer.param.elu_param.alpha))]
 
 
-@converter("PReLU")
+@converter(
+    "PReLU",
+    becomes="MergeSum of two rectified arms between BatchNorms, or Activation(Rectlin) where all channels share a slope",
+    condition="inference only, unless the slope is shared",
+)
 def convert_prelu(site: Site) -> list[Item]:
     """Per channel: ``max(x, 0) - a·max(-x, 0)``, the sum of two arms. One slope for all channels is a Rectlin's."""
     slope = site.blobs[0]
@@ -52,7 +56,12 @@ def convert_prelu(site: Site) -> list[Item]:
     return [replace(merge_sum(name), layers=tuple(sequential(arm, f"{name}_arm{i}") for i, arm in enumerate(arms)))]
 
 
-@converter("Clip")
+@converter(
+    "Clip",
+    becomes="two Activation(Rectlin) between BatchNorms",
+    condition=f"inference only; bounds, and what lies between them, up to {_CLIP}",
+    reason="two rectifiers lose digits over a wider range",
+)
 def convert_clip(site: Site) -> list[NeonLayer]:
     """``max - relu((max - min) - relu(x - min))``"""
     param, shape = site.node.layer.param.clip_param, site.shape[:1]
@@ -71,17 +80,22 @@ def convert_clip(site: Site) -> list[NeonLayer]:
     ]
 
 
-@converter("Sigmoid")
+@converter("Sigmoid", becomes="Activation(Logistic)")
 def convert_sigmoid(site: Site) -> list[NeonLayer]:
     return [activation(site.name, "Logistic")]
 
 
-@converter("TanH")
+@converter("TanH", becomes="Activation(Tanh)")
 def convert_tanh(site: Site) -> list[NeonLayer]:
     return [activation(site.name, "Tanh")]
 
 
-@converter("Softmax")
+@converter(
+    "Softmax",
+    becomes="Activation(Softmax)",
+    condition="over all features of an example",
+    reason="neon has no softmax for each pixel of a map",
+)
 def convert_softmax(site: Site) -> list[NeonLayer]:
     shape = site.node.bottoms[0].shape
     along = site.node.layer.param.softmax_param.axis % len(shape)

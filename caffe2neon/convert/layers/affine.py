@@ -15,7 +15,12 @@ from caffe2neon.convert.registry import Refused, Site, converter
 from caffe2neon.records import Array, Deferred, NeonLayer, shortest
 
 
-@converter("BatchNorm")
+@converter(
+    "BatchNorm",
+    becomes="BatchNorm; with a Scale behind it one BatchNorm for both",
+    condition="stored statistics, one for each channel",
+    reason="neon's BatchNorm normalizes by the statistics of the batch in training only",
+)
 def convert_batch_norm(site: Site) -> list[NeonLayer]:
     param = site.node.layer.param.batch_norm_param
     if param.HasField("use_global_stats") and not param.use_global_stats:
@@ -27,7 +32,12 @@ def convert_batch_norm(site: Site) -> list[NeonLayer]:
     return [batch_norm(site.name, gmean, gvar, eps, constant((channels,), 1), constant((channels,), 0))]
 
 
-@converter("Scale")
+@converter(
+    "Scale",
+    becomes="gamma and beta of the BatchNorm before it; alone a BatchNorm of fixed statistics",
+    condition="one bottom, one factor for each channel or one for all; alone: inference only",
+    reason="neon has no element-wise product",
+)
 def convert_scale(site: Site) -> list[NeonLayer]:
     param = site.node.layer.param.scale_param
     gamma = _per_channel(site, site.blobs[0])
@@ -37,12 +47,22 @@ def convert_scale(site: Site) -> list[NeonLayer]:
     return [_inference_only(site, affine(site.name, gamma, beta))]
 
 
-@converter("Bias")
+@converter(
+    "Bias",
+    becomes="Bias",
+    condition="one bottom, one value for each channel or one for all",
+    reason="neon's Bias has one value for each channel",
+)
 def convert_bias(site: Site) -> list[NeonLayer]:
     return [bias(site.name, _per_channel(site, site.blobs[0]))]
 
 
-@converter("Power")
+@converter(
+    "Power",
+    becomes="BatchNorm of fixed statistics; Bias where it only shifts; nothing where it changes nothing",
+    condition="power 1; inference only where it scales",
+    reason="neon has no power and no element-wise product",
+)
 def convert_power(site: Site) -> list[NeonLayer]:
     """Caffe: ``(shift + scale·x)^power``."""
     param = site.node.layer.param.power_param

@@ -7,7 +7,12 @@ from caffe2neon.convert.registry import Joint, Refused, joiner
 from caffe2neon.records import Node, Shape, shortest
 
 
-@joiner("Concat")
+@joiner(
+    "Concat",
+    becomes="MergeBroadcast",
+    condition="along axis 1, of branches of one input",
+    reason="neon concatenates channels only",
+)
 def join_concat(node: Node, name: str, arms: tuple[Shape, ...]) -> Joint:
     """Along channels it is ``MergeBroadcast(merge='depth')``; flat blobs of unlike neon shapes are stacked."""
     param = node.layer.param.concat_param
@@ -20,7 +25,12 @@ def join_concat(node: Node, name: str, arms: tuple[Shape, ...]) -> Joint:
     return Joint(merge(name, "stack"), tails, (node.tops[0].shape[1],))
 
 
-@joiner("Eltwise")
+@joiner(
+    "Eltwise",
+    becomes="MergeSum; a coefficient is a BatchNorm at the end of its arm (inference only)",
+    condition="SUM, of branches of one input",
+    reason="neon has no element-wise product or maximum",
+)
 def join_eltwise(node: Node, name: str, arms: tuple[Shape, ...]) -> Joint:
     """SUM is ``MergeSum``; a coefficient is a per-channel factor at the end of its arm, and a BatchNorm can add to a sum."""
     param = node.layer.param.eltwise_param

@@ -9,7 +9,13 @@ from caffe2neon.convert.registry import Refused, Site, converter
 from caffe2neon.records import NeonLayer, Shape
 
 
-@converter("Convolution", "Deconvolution")
+@converter(
+    "Convolution",
+    "Deconvolution",
+    becomes="{type}, Bias; groups and dilation as zeros in dense weights",
+    condition="two spatial axes",
+    reason="neon convolves maps, which have two axes",
+)
 def convert_convolution(site: Site) -> list[NeonLayer]:
     param = site.node.layer.param.convolution_param
     if len(site.shape) != 3:

@@ -7,7 +7,12 @@ from caffe2neon.convert.registry import Refused, Site, converter
 from caffe2neon.records import NeonLayer, shortest
 
 
-@converter("LRN")
+@converter(
+    "LRN",
+    becomes="LRN; behind it Activation(Normalizer) where k is not 1",
+    condition="across channels, k > 0",
+    reason="neon's LRN runs across channels only",
+)
 def convert_lrn(site: Site) -> list[NeonLayer]:
     """Caffe: ``x·(k + α/n·Σx²)^-β``. neon's k is 1, so α/k goes into it and k^-β behind it."""
     param = site.node.layer.param.lrn_param

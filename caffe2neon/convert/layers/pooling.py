@@ -14,7 +14,12 @@ from caffe2neon.convert.shapes import pooled
 from caffe2neon.records import NeonLayer, Shape
 
 
-@converter("Pooling")
+@converter(
+    "Pooling",
+    becomes="Pooling; a one-hot Convolution beside it where neon pads or rounds otherwise",
+    condition="MAX or AVE, no window wholly outside the map",
+    reason="neon does not pick at random (STOCHASTIC) and has no mask of maxima; Caffe's empty windows hold no number",
+)
 def convert_pooling(site: Site) -> list[NeonLayer]:
     param = site.node.layer.param.pooling_param
     if param.pool == param.STOCHASTIC:

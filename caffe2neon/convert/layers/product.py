@@ -7,7 +7,12 @@ from caffe2neon.convert.registry import Refused, Site, converter
 from caffe2neon.records import Deferred, NeonLayer
 
 
-@converter("InnerProduct")
+@converter(
+    "InnerProduct",
+    becomes="Linear, Bias",
+    condition="axis 1, transposed or not",
+    reason="neon's Linear takes all features of an example",
+)
 def convert_inner_product(site: Site) -> list[NeonLayer]:
     param, (bottom,) = site.node.layer.param.inner_product_param, site.node.bottoms
     if param.axis % len(bottom.shape) != 1:

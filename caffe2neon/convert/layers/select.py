@@ -9,7 +9,12 @@ from caffe2neon.convert.registry import Refused, Site, converter
 from caffe2neon.records import NeonLayer, Shape
 
 
-@converter("Slice")
+@converter(
+    "Slice",
+    becomes="one-hot Convolution for each top",
+    condition="of maps; the batch is not sliced",
+    reason="neon has no such layer, and a flat blob cannot be convolved",
+)
 def convert_slice(site: Site) -> list[NeonLayer]:
     """One top of a Slice; the graph has a node for each."""
     param, shape, top = site.node.layer.param.slice_param, site.node.bottoms[0].shape, site.node.tops[0]
@@ -20,7 +25,12 @@ def convert_slice(site: Site) -> list[NeonLayer]:
     return _select(site, along, bounds[tops.index(top.name)], top.shape[along])
 
 
-@converter("Crop")
+@converter(
+    "Crop",
+    becomes="one-hot Convolution",
+    condition="of maps; the batch is not cropped",
+    reason="neon has no such layer, and a flat blob cannot be convolved",
+)
 def convert_crop(site: Site) -> list[NeonLayer]:
     """The graph has taken the second bottom away: it gives nothing but a size."""
     param, shape, wanted = site.node.layer.param.crop_param, site.node.bottoms[0].shape, site.node.tops[0].shape
@@ -33,7 +43,12 @@ def convert_crop(site: Site) -> list[NeonLayer]:
     return _one_hot(site, range(starts[1], starts[1] + wanted[1]), _pair(starts), _pair(wanted))
 
 
-@converter("Tile")
+@converter(
+    "Tile",
+    becomes="one-hot Convolution",
+    condition="of maps; along axis 1",
+    reason="neon has no such layer, and a flat blob cannot be convolved",
+)
 def convert_tile(site: Site) -> list[NeonLayer]:
     param, shape = site.node.layer.param.tile_param, site.node.bottoms[0].shape
     if param.axis % len(shape) != 1:
