@@ -166,7 +166,6 @@ def test_forks_three_deep(name: str) -> None:
     assert_converts(parse(*_DEEP[name]))
 
 
-@pytest.mark.xfail(strict=True, reason="convert_bias and convert_power write a Bias where neon has a bare number for a shape")
 @pytest.mark.parametrize("shift", [layer("b", "Bias", "data"), layer("b", "Power", "data", "b", "power_param { shift: 2 }")])
 def test_a_bias_of_flat_input(shift: str) -> None:
     assert_converts(parse(data(2, 5), shift, layer("f", "InnerProduct", "b", "f", _THREE)))

@@ -54,7 +54,7 @@ def convert_scale(site: Site) -> list[NeonLayer]:
     reason="neon's Bias has one value for each channel",
 )
 def convert_bias(site: Site) -> list[NeonLayer]:
-    return [bias(site.name, _per_channel(site, site.blobs[0]))]
+    return [_shift(site, _per_channel(site, site.blobs[0]))]
 
 
 @converter(
@@ -71,7 +71,7 @@ def convert_power(site: Site) -> list[NeonLayer]:
         raise Refused(f"raises to the power {power:g}; neon has no power and no element-wise product")
     shape = (site.shape[0],)
     if scale == 1:
-        return [bias(site.name, constant(shape, shift))] if shift else []
+        return [_shift(site, constant(shape, shift))] if shift else []
     return [_inference_only(site, affine(site.name, constant(shape, scale), constant(shape, shift)))]
 
 
@@ -123,6 +123,13 @@ def _check_axis(site: Site) -> None:
     axes = len(site.node.bottoms[0].shape)
     if first % axes != 1:
         raise Refused(f"works from axis {first} on; neon's layer works on channels (axis 1)")
+
+
+def _shift(site: Site, offset: Deferred) -> NeonLayer:
+    """A Bias; of flat blobs a BatchNorm, for flat input and stacks have a bare number for a shape, and there neon's Bias fails."""
+    if len(site.shape) == 3:
+        return bias(site.name, offset)
+    return _inference_only(site, affine(site.name, constant(offset.shape, 1), offset))
 
 
 def _inference_only(site: Site, layer: NeonLayer) -> NeonLayer:
