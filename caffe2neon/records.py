@@ -29,13 +29,28 @@ Progress: TypeAlias = Callable[[str, int, int | None], None]
 
 @dataclass(frozen=True)
 class PinnedFile:
-    """A file by address and digest. ``digest`` is lower-case hex of ``algorithm`` (sha256, sha384, sha1)."""
+    """A file by address and digest. ``digest`` is lower-case hex of ``algorithm`` (sha256, sha384, sha1).
+
+    ``digest`` is "" only where no hash of the file is known; such a file is never converted. With ``member``, the pinned file is an
+    archive (zip or tar), and that path inside it is meant: the archive's hash decides what the member is.
+    """
 
     url: str
     algorithm: str
     digest: str
     size: int | None = None
     mirrors: tuple[str, ...] = ()
+    member: str = ""
+
+
+@dataclass(frozen=True)
+class TextFix:
+    """One replacement in a prototxt that is needed before Caffe reads it. ``count``: how often ``find`` must be there; None: at
+    least once."""
+
+    find: str
+    replace: str
+    count: int | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +111,13 @@ class DatasetSpec:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One entry of ``zoo.yaml``, validated. ``input`` is (C, H, W)."""
+    """One entry of ``zoo.yaml``, validated. ``input`` is (C, H, W).
+
+    ``expect`` is what should become of it: ``published``; ``refused``, because neon has no exact form for it; ``unpinned``, because
+    no hash of one of its files is known, so that nothing is fetched. ``reason`` says why it is not published, and is empty where
+    it is. ``class_order`` is that of the Caffe model's outputs: caffe, neon (ILSVRC12), or "" where nothing is said. ``fixes`` are
+    made in the prototxt, one after the other.
+    """
 
     name: str
     prototxt: PinnedFile
@@ -110,6 +131,10 @@ class ModelSpec:
     tolerance: Tolerance = Tolerance()
     groups: tuple[str, ...] = ()
     description: str = ""
+    expect: str = "published"
+    reason: str = ""
+    class_order: str = ""
+    fixes: tuple[TextFix, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
-"""ModelSpec -> FetchedModel: mirrors, cache, downloads, checksums."""
+"""ModelSpec -> FetchedModel: mirrors, cache, downloads, archives, checksums."""
 
 from __future__ import annotations
 
-from caffe2neon.fetch.download import Network
-from caffe2neon.fetch.fetching import fetch
+from caffe2neon.fetch.fetching import fetch, fetch_file, fetch_unpinned
+from caffe2neon.fetch.http import Network
 from caffe2neon.fetch.plan import Candidate, plan
 
-__all__ = ["Candidate", "Network", "fetch", "plan"]
+__all__ = ["Candidate", "Network", "fetch", "fetch_file", "fetch_unpinned", "plan"]

@@ -10,6 +10,7 @@ from caffe2neon.records import PinnedFile
 
 #: Enough to see what a file is and to find a page's title.
 _HEAD = 8192
+_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype\s+html|html)\b", re.IGNORECASE)
 
 
 class Arrival:
@@ -40,14 +41,22 @@ class Arrival:
         """Whether more came than the manifest states; nothing that follows can make it right."""
         return self.pinned.size is not None and self.count > self.pinned.size
 
+    @property
+    def fits(self) -> bool:
+        """Whether the bytes are the pinned ones; of a file without a hash, whether it may be what its publisher meant to give."""
+        if not self.pinned.digest:
+            return bool(self.count) and not _PAGE.match(self._head)
+        return self._pinned_hash.hexdigest() == self.pinned.digest and self.pinned.size in (None, self.count)
+
     def check(self) -> None:
         """Raise ChecksumError unless the bytes are the pinned ones."""
-        size = self.pinned.size
-        if self._pinned_hash.hexdigest() != self.pinned.digest or size not in (None, self.count):
+        if not self.fits:
             raise self.mismatch()
 
     def mismatch(self) -> ChecksumError:
         """The error that says what arrived instead."""
+        if not self.pinned.digest:
+            return ChecksumError(f"{self._what()} arrived", remedy="give the address of the file itself")
         expected = f"expected {self.pinned.algorithm} {self.pinned.digest}"
         got = "" if self.too_long else f", got {self._pinned_hash.hexdigest()}"
         return ChecksumError(
@@ -59,7 +68,7 @@ class Arrival:
         size = self.pinned.size
         if not self.count:
             return "an empty file"
-        if re.match(rb"(\xef\xbb\xbf)?\s*<(!doctype\s+html|html)\b", self._head, re.IGNORECASE):
+        if _PAGE.match(self._head):
             return f"an HTML page{self._title()} ({self.count} bytes)"
         if self._head.startswith(b"version https://git-lfs.github.com/spec/"):
             return "a git-lfs pointer, which only stands for the file,"

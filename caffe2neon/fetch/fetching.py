@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from caffe2neon.errors import ChecksumError, FetchError, located
+from caffe2neon.fetch.archive import extract
 from caffe2neon.fetch.arrival import Arrival
-from caffe2neon.fetch.download import Network, download
+from caffe2neon.fetch.download import download
+from caffe2neon.fetch.http import Network
 from caffe2neon.fetch.plan import Candidate, plan
 from caffe2neon.files import BLOCK
 from caffe2neon.records import FetchedFile, FetchedModel, ModelSpec, PinnedFile, Progress, no_progress
@@ -24,30 +28,97 @@ def fetch(
     mirrors: Sequence[Path] = (),
     progress: Progress = no_progress,
     network: Network = PATIENT,
+    offline: bool = False,
 ) -> FetchedModel:
-    """Both files of an entry; see :func:`plan` for the order of places, each tried until one has the pinned bytes.
-
-    A file that is on this machine is used where it lies, after it was hashed; so is the cache, and what does not fit there is
-    fetched anew. Several processes may share a cache. ``progress`` hears of ``download NAME`` and ``check NAME``, in bytes.
-
-    Args:
-        root: the manifest's folder, where relative paths start.
-        cache: made where it is missing.
-        mirrors: folders that may hold the files, at any depth.
-
-    Raises:
-        ChecksumError: no place has the pinned bytes, and at least one has others; it says what arrived instead.
-        FetchError: no place has the file.
-    """
+    """Both files of an entry; see :func:`fetch_file`, which raises what this raises."""
     with located(model=spec.name, stage="fetch"):
         prototxt, caffemodel = (
-            _fetch_file(pinned, plan(pinned, root=root, cache=cache, mirrors=mirrors), progress, network)
+            fetch_file(
+                pinned, root=root, cache=cache, mirrors=mirrors, progress=progress, network=network, offline=offline
+            )
             for pinned in (spec.prototxt, spec.caffemodel)
         )
     return FetchedModel(spec, prototxt, caffemodel)
 
 
-def _fetch_file(pinned: PinnedFile, candidates: Sequence[Candidate], progress: Progress, network: Network) -> FetchedFile:
+def fetch_file(
+    pinned: PinnedFile,
+    *,
+    root: Path,
+    cache: Path,
+    mirrors: Sequence[Path] = (),
+    progress: Progress = no_progress,
+    network: Network = PATIENT,
+    offline: bool = False,
+) -> FetchedFile:
+    """One file; see :func:`plan` for the order of places, each tried until one has the pinned bytes.
+
+    A file that is on this machine is used where it lies, after it was hashed; so is the cache, and what does not fit there is
+    fetched anew. Several processes may share a cache, and no two download the same file at once. An archive is opened only after
+    its hash was found right, and its member is taken out of it again each time. ``progress`` hears of ``download NAME``,
+    ``check NAME`` and ``unpack NAME``, in bytes.
+
+    Args:
+        root: the manifest's folder, where relative paths start.
+        cache: made where it is missing.
+        mirrors: folders that may hold the files, at any depth.
+        offline: never ask the network.
+
+    Raises:
+        ChecksumError: no place has the pinned bytes, and at least one has others; it says what arrived instead.
+        FetchError: no place has the file; or it is an archive that does not hold the member.
+    """
+    if not pinned.digest:
+        remedy = "look at the file, then pin it: caffe2neon zoo add URL URL --dry-run prints hashes"
+        raise FetchError("no hash of this file is known, and nothing unpinned is fetched", path=pinned.url, remedy=remedy)
+    candidates = plan(pinned, root=root, cache=cache, mirrors=mirrors, offline=offline)
+    if not candidates:
+        remedy = "leave --offline out, or put it into a folder that --mirror names"
+        raise FetchError("not on this machine, and the network is not to be asked", path=pinned.url, remedy=remedy)
+    file = _first(pinned, candidates, progress, network)
+    if not pinned.member:
+        return file
+    with located(path=str(file.path)):
+        member = hashlib.sha256(pinned.member.encode()).hexdigest()
+        target = cache / "members" / f"{pinned.algorithm}-{pinned.digest}" / member
+        _make_folder(target.parent)
+        return extract(file, pinned.member, target, progress)
+
+
+def fetch_unpinned(
+    url: str,
+    *,
+    root: Path,
+    cache: Path,
+    member: str = "",
+    progress: Progress = no_progress,
+    network: Network = PATIENT,
+) -> tuple[PinnedFile, FetchedFile]:
+    """A file that nothing is known of but its address, with the pin that it gets, for a person to look at.
+
+    What was downloaded is in the cache under that pin, so that it need not be again.
+
+    Raises:
+        ChecksumError: a web page or nothing at all arrived.
+        FetchError: the file could not be brought here.
+    """
+    unknown = PinnedFile(url, "sha256", "")
+    place = cache / "unpinned" / hashlib.sha256(url.encode()).hexdigest()
+    candidate = plan(unknown, root=root, cache=cache)[-1]
+    with located(path=url):
+        if candidate.action == "download":
+            _make_folder(place.parent)
+            file = download(url, unknown, place, network, progress)
+            known = cache / "sha256" / file.sha256
+            _make_folder(known.parent)
+            place.replace(known)
+        else:
+            file = _check_file(candidate, unknown, progress)
+    pinned = replace(unknown, digest=file.sha256, size=file.size, member=member)
+    return pinned, fetch_file(pinned, root=root, cache=cache, progress=progress, network=network)
+
+
+def _first(pinned: PinnedFile, candidates: Sequence[Candidate], progress: Progress, network: Network) -> FetchedFile:
     failures: list[FetchError] = []
     for candidate in candidates:
         try:

@@ -25,16 +25,19 @@ class Candidate:
     path: Path
 
 
-def plan(pinned: PinnedFile, *, root: Path, cache: Path, mirrors: Sequence[Path] = ()) -> tuple[Candidate, ...]:
-    """All places for ``pinned``, in the order in which :func:`fetch` tries them; never empty.
+def plan(
+    pinned: PinnedFile, *, root: Path, cache: Path, mirrors: Sequence[Path] = (), offline: bool = False
+) -> tuple[Candidate, ...]:
+    """All places for ``pinned``, in the order in which :func:`fetch` tries them; empty only with ``offline``.
 
     What the manifest says is on this machine comes first, then files of the right name (and size, where one is given) anywhere in
     the ``mirrors`` folders, then the cache, then the URL and the entry's own mirrors. Nothing is read or hashed here: a dry run
-    shows ``plan(...)[0].action``.
+    shows ``plan(...)[0].action``. For a member of an archive, the archive is planned.
 
     Args:
         root: the manifest's folder, where relative paths start.
         cache: holds a file under ``<algorithm>/<digest>``.
+        offline: leave the network out.
 
     Raises:
         FetchError: a folder in ``mirrors`` is missing.
@@ -46,7 +49,7 @@ def plan(pinned: PinnedFile, *, root: Path, cache: Path, mirrors: Sequence[Path]
         *here,
         *(Candidate("mirror", path.absolute().as_uri(), path) for folder in mirrors for path in _find(folder, pinned)),
         *([Candidate("cached", pinned.url, cached)] if cached.is_file() else []),
-        *(candidate for candidate in stated if candidate not in here),
+        *(candidate for candidate in stated if candidate not in here and not (offline and candidate.action == "download")),
     )
 
 

@@ -62,15 +62,17 @@ class Mistakes:
         raise ManifestError(f"{count}:{lines}", path=str(source))
 
 
-def parse(source: Path, mistakes: Mistakes) -> Item:
+def parse(source: Path, mistakes: Mistakes, text: str | None = None) -> Item:
     """Read one YAML document; a key given twice in one mapping is a mistake, and the first value is kept.
+
+    With ``text``, that is read, and ``source`` only named.
 
     Raises:
         ManifestError: the file cannot be read, or is not one YAML document.
     """
     import yaml
 
-    text = _read(source)
+    text = _read(source) if text is None else text
     try:
         return _Tree(yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)), mistakes).document()
     except yaml.MarkedYAMLError as error:

@@ -2,55 +2,65 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from caffe2neon.manifest import files, fixes
 from caffe2neon.manifest.document import Mistakes, parse
 from caffe2neon.manifest.section import Section, nearest
-from caffe2neon.records import DatasetSpec, Manifest, ModelSpec, PinnedFile, Preprocess, Published, Shape, Tolerance
+from caffe2neon.records import DatasetSpec, Manifest, ModelSpec, Preprocess, Published, Shape, Tolerance
 
 SCHEMA = 1
 
-#: Strongest first; hex digits of each.
-_ALGORITHMS = {"sha384": 96, "sha256": 64, "sha1": 40}
-_FILE = ("url", "mirrors", "size", *_ALGORITHMS)
 _FILES = ("prototxt", "caffemodel")
-_NUMBERS = ("label_remap", "input", "preprocess", "dataset", "published", "tolerance")
-_MODEL = (*_FILES, *_NUMBERS, "license", "groups", "description")
+_NUMBERS = ("class_order", "label_remap", "input", "preprocess", "dataset", "published", "tolerance")
 _DATASET_KINDS = ("npz", "idx", "image_list")
+_ORDERS = ("caffe", "neon")
+_EXPECTED = ("published", "refused", "unpinned")
+#: What may stand in each kind of mapping; the JSON schema for editors is held to this by a test.
+KEYS = {
+    "manifest": ("schema", "models", "datasets"),
+    "model": (*_FILES, *_NUMBERS, "license", "groups", "description", "expect", "reason", "fixes"),
+    "file": files.KEYS,
+    "fix": fixes.KEYS,
+    "preprocess": ("channel_order", "resize", "crop", "mean", "scale"),
+    "published": ("top1", "top5", "protocol", "source"),
+    "tolerance": ("parity", "top1"),
+    "dataset": ("kind", "path", "labels", "class_order"),
+}
 _CHANNELS = {"BGR": 3, "RGB": 3, "GRAY": 1}
 _NAME = re.compile(r"[a-z0-9_][a-z0-9_.-]*")
 #: A published zoo has files of these names beside the models' folders.
 _RESERVED = ("index.json", "index.html")
-_NO_FILE = PinnedFile(url="", algorithm="sha256", digest="")
 
 
-def read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path, text: str | None = None) -> Manifest:
     """Read and validate a whole ``zoo.yaml``.
 
     Relative paths of data sets are joined to the manifest's folder; URLs of model files stay as written, and ``fetch`` finds them.
     ``Manifest.warnings`` tells of what is allowed but unwise, such as a file that is pinned by SHA-1 alone.
 
+    Args:
+        text: validate this instead of what ``path`` holds.
+
     Raises:
         ManifestError: the file cannot be read, is not YAML, or has mistakes; all of them are listed, each with its path and line.
     """
     mistakes = Mistakes()
-    top = Section(parse(path, mistakes), "", mistakes, ("schema", "models", "datasets"))
+    top = Section(parse(path, mistakes, text), "", mistakes, KEYS["manifest"])
     if top.require("schema") and top.written("schema") not in ("", str(SCHEMA)):
         top.wrong("schema", f"this version of caffe2neon reads schema {SCHEMA}, not {top.written('schema')}")
     datasets = _datasets(top, path.parent)
     models: tuple[ModelSpec, ...] = ()
     if top.require("models"):
         entries = top.section("models", None)
-        sections = {name: entries.section(name, _MODEL) for name in entries}
+        sections = {name: entries.section(name, KEYS["model"]) for name in entries}
         for name in entries:
             _check_name(entries, name)
         models = tuple(_model(section, name, datasets) for name, section in sections.items())
-        _check_urls(sections, models)
+        files.check_urls(sections, models)
     mistakes.raise_if_any(path)
     return Manifest(path, models, datasets, tuple(mistakes.warnings))
 
@@ -62,7 +72,7 @@ def _datasets(top: Section, folder: Path) -> dict[str, DatasetSpec]:
     datasets = {}
     for name in entries:
         _check_name(entries, name)
-        entry = entries.section(name, ("kind", "path", "labels", "class_order"))
+        entry = entries.section(name, KEYS["dataset"])
         entry.require("kind")
         entry.require("path")
         kind = entry.choice("kind", _DATASET_KINDS, "")
@@ -76,7 +86,7 @@ def _datasets(top: Section, folder: Path) -> dict[str, DatasetSpec]:
             kind=kind,
             path=folder / entry.text("path"),
             labels=folder / labels if labels else None,
-            class_order=entry.choice("class_order", ("caffe", "neon"), ""),
+            class_order=entry.choice("class_order", _ORDERS, ""),
         )
     return datasets
 
@@ -88,12 +98,19 @@ def _model(entry: Section, name: str, datasets: Mapping[str, DatasetSpec]) -> Mo
     dataset = entry.text("dataset")
     if dataset and dataset not in datasets:
         entry.wrong("dataset", f"{dataset!r} is not under datasets{nearest(dataset, datasets)}")
+    expect = entry.choice("expect", _EXPECTED, "published")
+    prototxt = files.read_file(entry, "prototxt", pinned=expect != "unpinned")
+    caffemodel = files.read_file(entry, "caffemodel", pinned=expect == "published")
+    _check_expect(entry, expect, all_pinned=bool(prototxt.digest and caffemodel.digest))
+    remap, order = entry.flag("label_remap", False), entry.choice("class_order", _ORDERS, "")
+    if remap and order == "neon":
+        entry.wrong("label_remap", "the classes are in neon's order already (class_order), and would be shuffled")
     return ModelSpec(
         name=name,
-        prototxt=_file(entry, "prototxt"),
-        caffemodel=_file(entry, "caffemodel"),
+        prototxt=prototxt,
+        caffemodel=caffemodel,
         license=entry.text("license"),
-        label_remap=entry.flag("label_remap", False),
+        label_remap=remap,
         input=shape,
         preprocess=_preprocess(entry, shape),
         dataset=datasets.get(dataset),
@@ -101,7 +118,21 @@ def _model(entry: Section, name: str, datasets: Mapping[str, DatasetSpec]) -> Mo
         tolerance=_tolerance(entry),
         groups=_groups(entry),
         description=entry.text("description"),
+        expect=expect,
+        reason=entry.text("reason"),
+        class_order=order,
+        fixes=fixes.read_fixes(entry),
     )
+
+
+def _check_expect(entry: Section, expect: str, *, all_pinned: bool) -> None:
+    if expect == "published":
+        if "reason" in entry:
+            entry.wrong("reason", "is for entries that are not published: give expect, too")
+        return
+    entry.require("reason")
+    if expect == "unpinned" and all_pinned:
+        entry.wrong("expect", "both files are pinned")
 
 
 def _check_name(entries: Section, name: str) -> None:
@@ -111,60 +142,10 @@ def _check_name(entries: Section, name: str) -> None:
         entries.wrong(name, "a published zoo has a file of this name")
 
 
-def _file(entry: Section, key: str) -> PinnedFile:
-    if key not in entry:
-        return _NO_FILE
-    pinned = entry.section(key, _FILE)
-    pinned.require("url")
-    url = pinned.text("url")
-    mirrors = pinned.texts("mirrors")
-    for where, address in (("url", url), *(("mirrors", mirror) for mirror in mirrors)):
-        if address and (problem := _url_problem(address)):
-            pinned.wrong(where, problem)
-    algorithm, digest = _digest(pinned)
-    return PinnedFile(url, algorithm, digest, pinned.size("size"), mirrors)
-
-
-def _url_problem(url: str) -> str:
-    """What is wrong with an address, or "". A path beside the manifest has no scheme."""
-    if any(character.isspace() for character in url):
-        return f"an address has no spaces: {url!r}"
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        return f"{url!r} is no address: {error}"
-    if parts.scheme in ("http", "https"):
-        return "" if parts.hostname else f"{url!r} names no host"
-    if parts.scheme == "file":
-        return "" if parts.netloc in ("", "localhost") and parts.path.startswith("/") else f"write {url!r} as file:///folder/name"
-    return f"expected http, https, file or a path beside the manifest, got {parts.scheme!r}" if parts.scheme else ""
-
-
-def _digest(pinned: Section) -> tuple[str, str]:
-    """The strongest digest given; each that is given must be well formed."""
-    given = {name: pinned.written(name).lower() for name in _ALGORITHMS if name in pinned}
-    if not given:
-        pinned.require("sha256")
-        return "sha256", ""
-    for name, digest in given.items():
-        if not digest:
-            continue
-        if not re.fullmatch("[0-9a-f]*", digest):
-            pinned.wrong(name, f"a hash has only the digits 0-9 and a-f, got {digest[:80]!r}")
-        elif len(digest) != _ALGORITHMS[name]:
-            fits = next((f"; that is the length of {other}" for other, n in _ALGORITHMS.items() if n == len(digest)), "")
-            pinned.wrong(name, f"expected {_ALGORITHMS[name]} hex digits, got {len(digest)}{fits}")
-        elif digest == hashlib.new(name, b"", usedforsecurity=False).hexdigest():
-            pinned.wrong(name, "this is the hash of an empty file")
-    if set(given) == {"sha1"}:
-        pinned.warn("sha1", "SHA-1 can be forged; pin the file by sha256")
-    return next(iter(given.items()))
-
-
 def _preprocess(entry: Section, shape: Shape | None) -> Preprocess:
     if "preprocess" not in entry:
         return Preprocess()
-    section = entry.section("preprocess", ("channel_order", "resize", "crop", "mean", "scale"))
+    section = entry.section("preprocess", KEYS["preprocess"])
     order = section.choice("channel_order", tuple(_CHANNELS), "BGR")
     channels = shape[0] if shape else _CHANNELS[order]
     if "channel_order" in section and channels != _CHANNELS[order]:
@@ -187,7 +168,7 @@ def _preprocess(entry: Section, shape: Shape | None) -> Preprocess:
 def _published(entry: Section) -> Published | None:
     if "published" not in entry:
         return None
-    section = entry.section("published", ("top1", "top5", "protocol", "source"))
+    section = entry.section("published", KEYS["published"])
     topk = {k: section.number(f"top{k}", 0.0, 0, 100) for k in (1, 5) if f"top{k}" in section}
     if not topk:
         section.wrong("top1", "give top1, top5 or both")
@@ -201,7 +182,7 @@ def _published(entry: Section) -> Published | None:
 def _tolerance(entry: Section) -> Tolerance:
     if "tolerance" not in entry:
         return Tolerance()
-    section = entry.section("tolerance", ("parity", "top1"))
+    section = entry.section("tolerance", KEYS["tolerance"])
     return Tolerance(section.number("parity", Tolerance.parity, 0, 1), section.number("top1", Tolerance.top1, 0, 100))
 
 
@@ -211,21 +192,6 @@ def _groups(entry: Section) -> tuple[str, ...]:
         if not _NAME.fullmatch(group):
             entry.wrong("groups", f"{group!r}: a name has only a-z, 0-9, '_', '.', '-'")
     return groups
-
-
-def _check_urls(sections: Mapping[str, Section], models: tuple[ModelSpec, ...]) -> None:
-    """Two models from one caffemodel, or one address pinned to two contents, are slips of copying."""
-    weights: dict[str, str] = {}
-    pins: dict[tuple[str, str], tuple[str, str]] = {}
-    for model in models:
-        entry, url = sections[model.name], model.caffemodel.url
-        if url and weights.setdefault(url, model.name) != model.name:
-            entry.wrong("caffemodel", f"the same url as {weights[url]}'s")
-        for key, pinned in (("prototxt", model.prototxt), ("caffemodel", model.caffemodel)):
-            for address in filter(None, (pinned.url, *pinned.mirrors)):
-                owner, digest = pins.setdefault((address, pinned.algorithm), (model.name, pinned.digest))
-                if digest != pinned.digest:
-                    entry.wrong(key, f"{address} is pinned to another {pinned.algorithm} in {owner}")
 
 
 def _by(size: Shape) -> str:

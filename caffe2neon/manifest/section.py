@@ -59,7 +59,18 @@ class Section:
     def section(self, key: str, keys: Sequence[str] | None) -> Section:
         return Section(self._items[key], self._at(key), self.mistakes, keys)
 
-    def text(self, key: str, default: str = "") -> str:
+    def sections(self, key: str, keys: Sequence[str]) -> tuple[Section, ...]:
+        """A list of mappings; () where absent."""
+        item = self._items.get(key)
+        if item is None:
+            return ()
+        if not isinstance(item.value, tuple):
+            self.wrong(key, f"expected a list, got {item.kind}")
+            return ()
+        return tuple(Section(part, f"{self._at(key)}[{i}]", self.mistakes, keys) for i, part in enumerate(item.value))
+
+    def text(self, key: str, default: str = "", *, blank: bool = False) -> str:
+        """A text; only with ``blank`` may it be empty."""
         item = self._items.get(key)
         if item is None:
             return default
@@ -67,7 +78,7 @@ class Section:
             quote = " (put it in quotes)" if item.text else ""
             self.wrong(key, f"expected text, got {item.kind}{quote}")
             return default
-        if not item.value.strip():
+        if not blank and not item.value.strip():
             self.wrong(key, "must not be empty")
         return item.value
 

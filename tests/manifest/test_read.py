@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from caffe2neon.errors import ManifestError
 from caffe2neon.manifest import read_manifest
-from caffe2neon.records import DatasetSpec, Manifest, PinnedFile, Preprocess, Published, Tolerance
+from caffe2neon.records import DatasetSpec, Manifest, PinnedFile, Preprocess, Published, TextFix, Tolerance
 
 A, B = "a" * 64, "b" * 64
 
@@ -101,6 +101,39 @@ def test_sha1_alone_is_a_warning(tmp_path: Path) -> None:
     assert manifest.models[1].caffemodel.algorithm == "sha1"
 
 
+def test_what_is_expected(tmp_path: Path) -> None:
+    extra = "license: none\n    expect: refused\n    reason: of its layers\n    class_order: neon"
+    refused = _read(tmp_path, _changed("license: none", extra)).models[1]
+    assert (refused.expect, refused.reason, refused.class_order) == ("refused", "of its layers", "neon")
+    plain = _read(tmp_path, GOOD).models[1]
+    assert (plain.expect, plain.reason, plain.class_order, plain.fixes) == ("published", "", "", ())
+
+
+def test_only_what_is_not_published_may_lack_a_hash(tmp_path: Path) -> None:
+    text = _changed(f"w, sha256: {A}, sha1: {'d' * 40}", "w")
+    assert _mistakes(tmp_path, text) == ["models.plain.caffemodel.sha256: required (line 21)"]
+    for expect in ("refused", "unpinned"):
+        read = _read(tmp_path, text.replace("license: none", f"license: none\n    expect: {expect}\n    reason: x"))
+        assert read.models[1].caffemodel == PinnedFile("w", "sha256", "")
+
+
+def test_the_net_of_a_refused_entry_is_pinned(tmp_path: Path) -> None:
+    text = _changed(f"p, sha384: {'c' * 96}", "p").replace("license: none", "license: none\n    expect: refused\n    reason: x")
+    assert _mistakes(tmp_path, text) == ["models.plain.prototxt.sha256: required (line 20)"]
+
+
+def test_fixes_and_members(tmp_path: Path) -> None:
+    fixes = "license: none\n    fixes: [{find: 'a: b', replace: ''}, {find: c, replace: d, count: 2}]"
+    plain = _read(tmp_path, _changed("license: none", fixes).replace("url: w,", "url: w, member: x/y,")).models[1]
+    assert plain.fixes == (TextFix("a: b", ""), TextFix("c", "d", 2))
+    assert plain.caffemodel.member == "x/y"
+
+
+def test_two_models_may_come_from_one_archive(tmp_path: Path) -> None:
+    text = GOOD.replace("url: w,", "url: a.zip, member: w,").replace(f"p, sha384: {'c' * 96}", f"a.zip, member: p, sha256: {A}")
+    assert len(_read(tmp_path, text).models) == 2
+
+
 def test_aliases_share_what_they_name(tmp_path: Path) -> None:
     text = _changed("license: none", "license: none\n    preprocess: *p").replace("preprocess: {ch", "preprocess: &p {ch")
     first, second = _read(tmp_path, text).models
@@ -170,6 +203,18 @@ def test_aliases_share_what_they_name(tmp_path: Path) -> None:
         ("kind: image_list", "kind: npz", "datasets.digits.labels: an npz file holds its labels itself (line 24)"),
         ("class_order: caffe", "class_order: devkit", "datasets.digits.class_order: 'devkit' is none of caffe, neon (line 24)"),
         (f"nets/lenet.prototxt, sha256: {A}", "x", "lenet.prototxt.sha256: required"),
+        ("license: none", "license: none\n    expect: refuse", "plain.expect: 'refuse' is none of published, refused, unpinned"),
+        ("license: none", "license: none\n    expect: refused", "plain.reason: required (line 19)"),
+        ("license: none", "license: none\n    expect: unpinned\n    reason: x", "plain.expect: both files are pinned (line 23)"),
+        ("license: none", "license: none\n    reason: x", "plain.reason: is for entries that are not published: give expect, too"),
+        ("label_remap: true", "label_remap: true\n    class_order: neon", "lenet.label_remap: the classes are in neon's order alr"),
+        ("license: none", "license: none\n    fixes: x", "plain.fixes: expected a list, got text (line 23)"),
+        ("license: none", "license: none\n    fixes: [{find: a}]", "plain.fixes[0].replace: required (line 23)"),
+        ("license: none", "license: none\n    fixes: [{find: '', replace: a}]", "plain.fixes[0].find: must not be empty (line 23)"),
+        ("license: none", "license: none\n    fixes: [{find: a, replace: a}]", "plain.fixes[0].replace: replaces a text by itself"),
+        ("license: none", "license: none\n    fixes: [{find: a, replace: b, count: 0}]", "plain.fixes[0].count: expected a whole"),
+        ("url: w,", "url: w, member: ../w,", "plain.caffemodel.member: expected a path inside the archive such as"),
+        ("url: w,", "url: w, member: /w,", "plain.caffemodel.member: expected a path inside the archive such as"),
     ],
 )  # fmt: skip
 def test_one_mistake(tmp_path: Path, old: str, new: str, mistake: str) -> None:
