@@ -49,7 +49,7 @@ def _try(name: str, required: bool, opened: Callable[[], Engine]) -> Diagnosis:
         ((name_of_input, shape),) = engine.inputs.items()
         scores = engine.run({name_of_input: np.zeros((1, *shape), np.float32)})[engine.outputs[0]]
     except Caffe2NeonError as error:
-        return Diagnosis(name, required, False, str(error))
+        return Diagnosis(name, required, False, "; ".join(filter(None, (error.message, error.remedy))))
     if not np.isclose(scores.sum(), 1, atol=1e-4):
         return Diagnosis(name, required, False, f"class probabilities of the bundled model add up to {scores.sum():g}, not 1")
     return Diagnosis(name, required, True, engine.version)

@@ -23,14 +23,17 @@ BLOCK = 1 << 20
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a new file that replaces ``path`` when the block ends without an exception; otherwise ``path`` stays as it was.
 
-    Where the file system can hold a file without a name (Linux ``O_TMPFILE``), a killed process leaves nothing behind at all;
-    elsewhere a hidden ``.part`` file. Data reach the disk before the name does.
+    Where the file system can hold a file without a name (Linux ``O_TMPFILE``), a killed process leaves nothing behind, unless it
+    dies in the instant between a first name and the last; elsewhere it leaves a hidden ``.part`` file. Data reach the disk before
+    the name does.
 
     Raises:
-        PublishError: the folder is missing or read-only, or the disk is full; nothing is left behind.
+        PublishError: the folder is missing or read-only, ``path`` is a folder, or the disk is full; nothing is left behind.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.part"
     try:
+        if path.is_dir():  # now, not when all has been computed and the rename fails
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         descriptor, named = _open_temporary(path.parent, temporary)
     except OSError as error:
         raise cannot_write(path, error) from error
@@ -109,5 +112,7 @@ def cannot_write(path: Path, error: OSError) -> PublishError:
         errno.ENOENT: f"make the folder first: mkdir -p {path.parent}",
         errno.EACCES: "check who may write to that folder",
         errno.EROFS: "that disk is mounted read-only",
+        errno.EISDIR: "name a file in it",
+        errno.EFBIG: "write to a disk, or under a limit (ulimit -f), that takes files of this size",
     }.get(error.errno or 0, "")
     return PublishError(f"cannot write: {error.strerror or error}", path=str(path), remedy=remedy)

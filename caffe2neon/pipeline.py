@@ -6,16 +6,18 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from caffe2neon import __version__
 from caffe2neon.caffe import net_text, read_weights
 from caffe2neon.convert import convert
 from caffe2neon.errors import AccuracyError, Caffe2NeonError, DataError, GraphError, located
+from caffe2neon.evaluate import labels_file
 from caffe2neon.fetch import fetch
 from caffe2neon.files import digest, json_bytes, write_bytes
 from caffe2neon.labels import builtin_map, class_order, remap
 from caffe2neon.neon import write_prm
-from caffe2neon.publish import StagedBuild, build_id, find_build, staged_build, update_index
+from caffe2neon.publish import StagedBuild, build_id, find_build, read_measured, staged_build, update_index
 from caffe2neon.records import (
     JSON,
     CaffeNet,
@@ -85,6 +87,17 @@ def _fetch(job: Job) -> Job:
     return replace(job, fetched=fetched)
 
 
+def _look_up(job: Job) -> Job:
+    """An entry whose build lies there already is done: its numbers are read back."""
+    options = job.options
+    publication = find_build(options.output, job.spec.name, build_of(job))
+    if publication is None:
+        return job
+    parity, evaluation = read_measured(publication)
+    update_index(options.output, publication)
+    return replace(job, parity=parity, evaluation=evaluation, publication=publication)
+
+
 def _convert(job: Job) -> Job:
     spec, fetched = job.spec, job.fetched
     assert fetched is not None
@@ -113,7 +126,9 @@ def _verify(job: Job) -> Job:
     assert job.weights is not None
     options = job.options
     tolerance = job.spec.tolerance.parity
-    parity = compare(job.prm, job.net, job.weights, tolerance=tolerance, engine=options.engine, reference=options.reference)
+    parity = compare(
+        job.prm, job.net, job.weights, tolerance=tolerance, layers=True, engine=options.engine, reference=options.reference
+    )
     require(parity)
     return replace(job, parity=parity)
 
@@ -147,9 +162,10 @@ def _publish(job: Job) -> Job:
     return replace(job, publication=job.stage.commit())
 
 
-#: The way of every entry; a stage gets the job as the one before left it.
+#: The way of every entry, until it is published; a stage gets the job as the one before left it.
 STAGES: tuple[tuple[str, Callable[[Job], Job]], ...] = (
     ("fetch", _fetch),
+    ("look up", _look_up),
     ("convert", _convert),
     ("remap", _remap),
     ("verify", _verify),
@@ -160,29 +176,33 @@ STAGES: tuple[tuple[str, Callable[[Job], Job]], ...] = (
 
 def build_model(spec: ModelSpec, options: Options) -> Outcome:
     """Build and publish one entry. Never raises one of our errors: what went wrong is the outcome's reason."""
-    with ExitStack() as stack:
-        job = Job(spec, options, stack)
-        stage = ""
-        try:
+    stack = ExitStack()
+    job, stage = Job(spec, options, stack), ""
+    try:
+        with stack:
             for stage, run in STAGES:
                 with located(model=spec.name, stage=stage):
                     job = run(job)
-                if stage == "fetch" and (publication := find_build(options.output, spec.name, build_of(job))):
-                    update_index(options.output, publication)
-                    reason = f"build {publication.build} is published already"
-                    return Outcome(spec.name, "unchanged", reason, publication=publication)
-        except Caffe2NeonError as error:
-            return Outcome(spec.name, "failed", _reason(error), stage, job.parity, job.evaluation)
-        assert job.publication is not None
-        return Outcome(
-            spec.name,
-            "published",
-            f"build {job.publication.build}",
-            parity=job.parity,
-            evaluation=job.evaluation,
-            publication=job.publication,
-            warnings=() if job.evaluation or spec.dataset is None else ("not evaluated, as asked",),
-        )
+                if job.publication:
+                    break
+    except Caffe2NeonError as error:
+        return Outcome(spec.name, "failed", _reason(error), stage, job.parity, job.evaluation)
+    except OSError as error:
+        return Outcome(spec.name, "failed", f"{error.filename or 'the system'}: {error.strerror or error}", stage)
+    except MemoryError:
+        return Outcome(spec.name, "failed", "not enough memory", stage)
+    publication = job.publication
+    assert publication is not None
+    unchanged = stage == "look up"
+    return Outcome(
+        spec.name,
+        "unchanged" if unchanged else "published",
+        f"build {publication.build}{' is published already' if unchanged else ''}",
+        parity=job.parity,
+        evaluation=job.evaluation,
+        publication=publication,
+        warnings=() if job.evaluation or spec.dataset is None else ("not evaluated, as asked",),
+    )
 
 
 def build_of(job: Job) -> str:
@@ -196,7 +216,7 @@ def build_of(job: Job) -> str:
             "prototxt": job.fetched.prototxt.sha256,
             "caffemodel": job.fetched.caffemodel.sha256,
             "entry": to_json(replace(spec, dataset=None)),
-            "dataset": [dataset.name, dataset.kind, dataset.class_order, digest(_labels_file(dataset))] if dataset else None,
+            "dataset": [dataset.name, dataset.kind, dataset.class_order, _labels_digest(dataset)] if dataset else None,
             "engine": [options.engine, options.reference],
             "topk": list(options.topk),
         }
@@ -210,14 +230,17 @@ def _reason(error: Caffe2NeonError) -> str:
     return f"{text}\n{error.remedy}" if error.remedy else text
 
 
-def _labels_file(dataset: DatasetSpec) -> Path:
-    """The file that says what a data set holds."""
-    return dataset.path if dataset.labels is None else dataset.labels
+def _labels_digest(dataset: DatasetSpec) -> str:
+    """Of the file that says what a data set holds."""
+    try:
+        return digest(labels_file(dataset))
+    except OSError as error:
+        raise DataError(f"cannot read: {error.strerror}", path=str(labels_file(dataset))) from error
 
 
 def _require_dataset(dataset: DatasetSpec) -> None:
     """Before anything is downloaded: a model that cannot be measured is not published."""
-    for path in (dataset.path, _labels_file(dataset)):
+    for path in (dataset.path, labels_file(dataset)):
         if not path.exists():
             raise DataError(
                 f"data set {dataset.name!r} is not here, so the model cannot be measured",
@@ -273,5 +296,6 @@ def _model_json(job: Job) -> JSON:
 
 
 def _provenance(pinned: PinnedFile, file: FetchedFile) -> JSON:
-    """Where the file is from by the manifest; a mirror on this machine is nobody else's business."""
-    return {"url": pinned.url, "sha256": file.sha256, "size": file.size}
+    """Where the file is from by the manifest; the folders of this machine are nobody else's business."""
+    local = urlsplit(pinned.url).scheme == "file"
+    return {"url": pinned.url.rpartition("/")[2] if local else pinned.url, "sha256": file.sha256, "size": file.size}

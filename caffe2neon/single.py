@@ -9,10 +9,10 @@ from typing import Any
 
 from caffe2neon.caffe import deploy, read_net, read_weights
 from caffe2neon.convert import check, check_types, convert
-from caffe2neon.errors import GraphError, UnsupportedError, located
+from caffe2neon.errors import DataError, GraphError, UnsupportedError, located
 from caffe2neon.files import atomic_write, digest, open_path
 from caffe2neon.graph import build_graph, lay_out, simplify
-from caffe2neon.labels import CAFFE, builtin_map, class_order, remap
+from caffe2neon.labels import CAFFE, NEON, builtin_map, class_order, remap
 from caffe2neon.neon import read_prm, write_prm_stream
 from caffe2neon.records import (
     CaffeNet,
@@ -99,7 +99,7 @@ def convert_files(
             write_prm_stream(model, stream)
             if tolerance is not None:
                 stream.flush()
-                parity = compare(open_path(stream), net, weights, tolerance=tolerance)
+                parity = compare(open_path(stream), net, weights, tolerance=tolerance, layers=True)
                 require(parity)
     return model, parity
 
@@ -149,13 +149,22 @@ def measure(
 
     ``order`` says in which order the model's classes are ("caffe", "neon"); left empty, a file of ours knows: it is in neon's once
     it was remapped, and in Caffe's until then.
+
+    Raises:
+        DataError: the data set is missing, damaged or does not fit; or nobody knows the order of its labels, and it matters.
+        EngineError, PrmError, UsageError: of the engine, the file, and ``topk``.
     """
     from caffe2neon.engines import open_neon
     from caffe2neon.evaluate import evaluate, open_dataset
 
     data = open_dataset(dataset)
+    recorded = order or class_order(read_prm(prm))
+    if recorded == NEON and not data.class_order:
+        remedy = "say so: --class-order caffe (or neon); in a manifest, class_order under datasets"
+        message = "the model's classes are in neon's order; in which order are this data set's labels?"
+        raise DataError(message, path=str(dataset.path), remedy=remedy)
     opened = open_neon(prm, engine=engine)
-    model_order = order or class_order(read_prm(prm)) or (CAFFE if data.class_order else "")
+    model_order = recorded or (CAFFE if data.class_order else "")
     done = 0
 
     def advance(count: int) -> None:

@@ -32,6 +32,18 @@ class ErrorsToExitCodes(click.Group):
             ctx.exit(2 if isinstance(error, ManifestError | UsageError) else 1)
 
 
+def refuse_overwriting(output: Path, *sources: Path) -> None:
+    """A slip of the hand must not cost the file that a model is made of.
+
+    Raises:
+        UsageError: ``output`` is one of ``sources``.
+    """
+    for source in sources:
+        if output.exists() and source.exists() and output.samefile(source):
+            message = "the output would replace a file that it is made of"
+            raise UsageError(message, path=str(output), remedy="choose another: --output")
+
+
 class Steps:
     """Progress of long steps: a bar each on a terminal, a plain line each in a log."""
 
@@ -83,7 +95,17 @@ def order_option(name: str, text: str) -> Callable[[F], F]:
 
 TOPK = click.option("--topk", type=click.IntRange(1), multiple=True, default=(1, 5), show_default=True, help="May be repeated.")
 WORKERS = click.option("--workers", type=click.IntRange(1), default=None, help="Threads that decode pictures. Default: one a core.")
-TOLERANCE = click.option("--tolerance", default=1e-5, show_default=True, help="max |difference| / max(1, max |reference|).")
+
+
+def _positive(_: click.Context, __: click.Parameter, value: float) -> float:
+    if not value > 0:  # NaN is not, either, and with it nothing would ever pass
+        raise click.BadParameter(f"{value:g} is no tolerance: write a number above 0, such as 1e-5")
+    return value
+
+
+TOLERANCE = click.option(
+    "--tolerance", callback=_positive, default=1e-5, show_default=True, help="max |difference| / max(1, max |reference|)."
+)
 
 
 def net_options(function: F) -> F:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from caffe2neon.cli.common import FILE, TOPK, WORKERS, Steps, engine_option, order_option, preprocess_of, preprocess_options
+from caffe2neon.errors import DataError, UsageError
 
 
 @click.command()
@@ -45,10 +46,7 @@ def evaluate(
     from caffe2neon.records import DatasetSpec, Preprocess
     from caffe2neon.single import measure
 
-    kind = "image_list" if dataset.is_dir() else "npz" if dataset.suffix == ".npz" else "idx"
-    if kind == "image_list" and labels is None:
-        labels = dataset / "val.txt"
-    spec = DatasetSpec(dataset.name, kind, dataset, labels, class_order or "")
+    spec = DatasetSpec(dataset.name, _kind(dataset, labels), dataset, labels, class_order or "")
     recorded = read_prm(prm).meta.get("preprocess")
     preprocess = preprocess_of(
         resize, crop, channel_order, mean, scale, Preprocess.from_record(recorded) if recorded else None
@@ -70,3 +68,24 @@ def evaluate(
     click.echo(f"{prm}: {result.count} examples of {result.dataset}, {result.engine}")
     for top in result.topk:
         click.echo(f"top-{top.k}  {top.percent:6.2f} %   95 % interval {top.low:.2f} to {top.high:.2f}   ({top.correct} correct)")
+
+
+def _kind(dataset: Path, labels: Path | None) -> str:
+    """What a data set is, by its looks.
+
+    Raises:
+        DataError: it is not there.
+        UsageError: it comes with labels that do not go with it, or without those it needs.
+    """
+    if not dataset.exists():
+        raise DataError("no such data set", path=str(dataset), remedy="check the name and the folder")
+    if dataset.is_dir():
+        return "image_list"
+    if dataset.suffix == ".npz":
+        if labels:
+            raise UsageError("an .npz holds its labels itself", path=str(dataset), remedy="leave out --labels")
+        return "npz"
+    if labels is None:
+        remedy = "give the labels of idx images with --labels; an .npz is told by its name, pictures by their folder"
+        raise UsageError("this data set needs labels", path=str(dataset), remedy=remedy)
+    return "idx"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from caffe2neon.cli.common import FILE
+from caffe2neon.cli.common import FILE, refuse_overwriting
 from caffe2neon.errors import UsageError
 
 
@@ -53,7 +53,9 @@ def remap(
         order = devkit_map(synsets, devkit)
     else:
         order = builtin_map()
-    target = prm if in_place else output or prm.with_name(f"{prm.stem}_neon.prm")
+    target = prm if in_place else output or prm.parent / f"{prm.stem}_neon.prm"
+    if not in_place:
+        refuse_overwriting(target, prm)
     model = reorder(read_prm(prm), order, layers=layers, again=again)
     write_prm(model, target)
     click.echo(f"{target}: reordered {', '.join(model.meta['remap']['layers'])}")

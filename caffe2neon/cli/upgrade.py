@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from caffe2neon.cli.common import FILE
+from caffe2neon.cli.common import FILE, refuse_overwriting
 
 
 @click.command()
@@ -27,6 +27,7 @@ def upgrade(file: Path, output: Path) -> None:
     from caffe2neon.caffe import upgrade_file
     from caffe2neon.errors import located
 
+    refuse_overwriting(output, file)
     with located(stage="upgrade"):
         done = upgrade_file(file, output)
     what = f"{done.layers} layers, {done.kind}"

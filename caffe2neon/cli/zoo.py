@@ -11,6 +11,7 @@ import click
 
 from caffe2neon.cli.common import FILE, TOPK, WORKERS, Steps, engine_options
 from caffe2neon.errors import UsageError
+from caffe2neon.files import cannot_write
 from caffe2neon.records import Manifest, ModelSpec
 
 
@@ -33,9 +34,12 @@ def _choose(manifest: Path, names: tuple[str, ...], groups: tuple[str, ...]) -> 
     from caffe2neon.manifest import read_manifest, select
 
     read = read_manifest(manifest)
+    chosen = select(read, names, groups)
+    others = tuple(f"models.{model.name}." for model in read.models if model not in chosen)
     for warning in read.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    return read, select(read, names, groups)
+        if not warning.startswith(others):
+            click.echo(f"warning: {warning}", err=True)
+    return read, chosen
 
 
 @zoo.command("list")
@@ -112,6 +116,8 @@ def build(
     if dry_run:
         _show_plan(chosen, read, cache, mirrors)
         return
+    report = report or output / "report.json"
+    _make_folders(output, report.parent)
     steps = Steps()
     options = Options(
         root=read.path.parent,
@@ -127,21 +133,33 @@ def build(
     )
     outcomes = []
     for spec in chosen:
-        outcomes.append(build_model(spec, options))
-        steps.close()
-    output.mkdir(parents=True, exist_ok=True)
-    write_report(outcomes, report or output / "report.json", root=output)
+        try:
+            outcomes.append(build_model(spec, options))
+        finally:
+            steps.close()
+    write_report(outcomes, report, root=output)
     width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
     click.echo(summary(outcomes, chosen, width=max(80, width)))
     sys.exit(any(outcome.status == "failed" for outcome in outcomes))
 
 
+def _make_folders(*folders: Path) -> None:
+    """Before hours of work, not after."""
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+
+
 def _placed(spec: ModelSpec, datasets: dict[str, Path]) -> ModelSpec:
-    """The entry with its data set where ``--dataset`` says it lies; a folder brings its own ``val.txt``."""
+    """The entry with its data set where ``--dataset`` says it lies; labels in a file of their own lie in it or beside it."""
     if spec.dataset is None or spec.dataset.name not in datasets:
         return spec
-    path = datasets[spec.dataset.name]
-    labels = path / spec.dataset.labels.name if spec.dataset.labels else None
+    path, labels = datasets[spec.dataset.name], spec.dataset.labels
+    if labels is not None:
+        beside = path.parent / labels.name
+        labels = beside if path.is_file() or (beside.is_file() and not (path / labels.name).is_file()) else path / labels.name
     return replace(spec, dataset=replace(spec.dataset, path=path, labels=labels))
 
 

@@ -1,8 +1,8 @@
 """Data sets, preprocessing as Caffe does it, and top-k accuracy of any engine."""
 
-from caffe2neon.evaluate.dataset import Dataset, open_dataset
+from caffe2neon.evaluate.dataset import Dataset, labels_file, open_dataset
 from caffe2neon.evaluate.measure import evaluate
 from caffe2neon.evaluate.preprocess import Preprocessor
 from caffe2neon.evaluate.topk import beaten_by, top_k
 
-__all__ = ["Dataset", "Preprocessor", "beaten_by", "evaluate", "open_dataset", "top_k"]
+__all__ = ["Dataset", "Preprocessor", "beaten_by", "evaluate", "labels_file", "open_dataset", "top_k"]

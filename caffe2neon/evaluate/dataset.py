@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -62,3 +63,10 @@ def open_dataset(spec: DatasetSpec) -> Dataset:
         if not len(dataset):
             raise DataError(f"data set {spec.name!r} has no examples")
         return dataset
+
+
+def labels_file(spec: DatasetSpec) -> Path:
+    """The file that a data set's labels are in: its own, ``val.txt`` in the folder of pictures, or the one with everything."""
+    if spec.labels is not None:
+        return spec.labels
+    return spec.path / "val.txt" if spec.kind == "image_list" else spec.path

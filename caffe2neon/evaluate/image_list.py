@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caffe2neon.errors import DataError, Where
+from caffe2neon.evaluate.dataset import labels_file
 from caffe2neon.records import Array, DatasetSpec
 
 #: How many missing pictures a message names.
@@ -74,7 +75,7 @@ def open_image_list(spec: DatasetSpec) -> ImageList:
     """
     if not spec.path.is_dir():
         raise DataError("this is not a folder of pictures", path=str(spec.path))
-    list_path = spec.labels or spec.path / "val.txt"
+    list_path = labels_file(spec)
     try:
         text = list_path.read_text(encoding="utf-8")
     except OSError as error:

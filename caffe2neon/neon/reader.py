@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from caffe2neon.errors import PrmError, located
+from caffe2neon.neon.record import check_record
 from caffe2neon.pickles import REMEDY_DAMAGED, REMEDY_HOSTILE, Ndarray, run, text
 from caffe2neon.records import NeonContainer, NeonLayer, NeonModel
 
@@ -27,7 +28,8 @@ def read_prm(path: Path) -> NeonModel:
     """Read a model file of neon v1.4.0 or of this project, ``.gz`` too; parameters are read-only views of the mapped file.
 
     Raises:
-        PrmError: no such file, damaged, hostile, or no neon model; nothing in the file is ever run.
+        PrmError: no such file, damaged, hostile, no neon model, or what it records of itself makes no sense; nothing in the file is
+            ever run.
     """
     with located(path=str(path)):
         return parse_prm(_bytes(path))
@@ -53,6 +55,7 @@ def parse_prm(data: memoryview | bytes) -> NeonModel:
     root = _node(tree.pop("model"), "model")
     if not isinstance(root, NeonContainer):
         raise PrmError(f"the model is one {root.kind}, not a container of layers", remedy="neon wants a Sequential or Tree on top")
+    check_record(tree)
     return NeonModel(root, tree)
 
 

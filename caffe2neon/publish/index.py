@@ -9,6 +9,7 @@ from typing import Any
 from caffe2neon.errors import PublishError
 from caffe2neon.files import cannot_write, json_bytes, write_bytes
 from caffe2neon.publish.lock import locked
+from caffe2neon.publish.measured import EVALUATION, PARITY, read_record
 from caffe2neon.records import JSON, Publication
 
 INDEX = "index.json"
@@ -71,8 +72,8 @@ def read_index(root: Path) -> dict[str, Any]:
 
 
 def _entry(publication: Publication) -> JSON:
-    evaluation = _read_record(publication.path / "evaluation.json")
-    parity = _read_record(publication.path / "parity.json")
+    evaluation = read_record(publication.path / EVALUATION)
+    parity = read_record(publication.path / PARITY)
     return {
         "build": publication.build,
         "path": f"{publication.name}/{publication.build}",
@@ -80,14 +81,3 @@ def _entry(publication: Publication) -> JSON:
         "accuracy": {f"top{entry['k']}": entry["percent"] for entry in evaluation["topk"]} if evaluation else None,
         "parity": parity["worst"] if parity else None,
     }
-
-
-def _read_record(path: Path) -> dict[str, Any] | None:
-    """A record as JSON, or None where the build has none (no data set) or has null in its place."""
-    try:
-        record = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise PublishError(f"not JSON: {error}", path=str(path)) from error
-    return record if isinstance(record, dict) else None
