@@ -13,7 +13,7 @@ from caffe2neon.cli.common import ErrorsToExitCodes
 #: Where each command lives; a command's module is imported only when it is called, so that none waits for the others.
 _COMMANDS = {
     "convert": "model",
-    "check": "model",
+    "check": "check",
     "inspect": "inspect",
     "upgrade": "upgrade",
     "verify": "model",

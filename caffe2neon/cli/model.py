@@ -1,4 +1,4 @@
-"""One model: convert, check, verify."""
+"""One model: convert, verify."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ from pathlib import Path
 
 import click
 
-from caffe2neon.cli.common import FILE, TOLERANCE, engine_options, net_options, net_options_of, preprocess_of, preprocess_options
+from caffe2neon.cli.common import (
+    FILE,
+    TOLERANCE,
+    engine_options,
+    net_options,
+    net_options_of,
+    preprocess_of,
+    preprocess_options,
+    refuse_overwriting,
+)
 
 
 @click.command()
@@ -47,7 +56,8 @@ def convert(
     """
     from caffe2neon.single import convert_files
 
-    output = output or caffemodel.with_suffix(".prm")
+    output = output or caffemodel.parent / f"{caffemodel.stem}.prm"
+    refuse_overwriting(output, prototxt, caffemodel)
     model, parity = convert_files(
         prototxt,
         caffemodel,
@@ -62,29 +72,6 @@ def convert(
     if parity is not None:
         click.echo(f"verified: {parity.engine} against {parity.reference}, error {parity.worst:.2g}, tolerance {tolerance:g}")
     click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
-
-
-@click.command()
-@click.argument("prototxt", type=FILE)
-@net_options
-def check(
-    prototxt: Path, phase: str, stages: tuple[str, ...], level: int, shape: tuple[int, ...] | None, head: str, cut: str
-) -> None:
-    """Say what stands in the way of converting a net; needs no weights.
-
-    \b
-    Examples:
-      caffe2neon check deploy.prototxt
-      caffe2neon check train_val.prototxt --phase train --input 3,227,227
-    """
-    from caffe2neon.convert import convert as convert_layout
-    from caffe2neon.single import lay_out_net, load_net
-
-    model = convert_layout(lay_out_net(load_net(prototxt, net_options_of(phase, stages, level, shape, head, cut))))
-    for note in model.meta["notes"]:
-        click.echo(f"note: {note}")
-    count = sum(1 for _ in model.root.walk())
-    click.echo(f"{prototxt}: converts exactly; {count} neon layers, outputs: {', '.join(model.meta['outputs'])}")
 
 
 @click.command()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from caffe2neon.convert.hoist import hoisted
 from caffe2neon.convert.neon_layers import merge, selector, sequential, skip_node
 from caffe2neon.convert.registry import Item, Refused
 from caffe2neon.convert.shapes import features, out_shape
@@ -42,6 +43,7 @@ def within_buffers(root: NeonContainer, shape: Shape) -> NeonContainer:
 
 def _within(branch: NeonContainer, shape: Shape) -> tuple[NeonContainer, dict[str, Shape]]:
     """``branch`` with arms that neon can allocate, and the shape at each of its BranchNodes."""
+    branch = hoisted(branch, shape)
     shapes = [shape]
     for item in branch.layers:
         shapes.append(out_shape(item, shapes[-1]))
@@ -70,8 +72,9 @@ def _fit(arm: NeonContainer, shape: Shape, largest: int) -> NeonContainer:
     if nests and pools:
         inner = next(item for item in arm.layers if isinstance(item, NeonContainer))
         raise Refused(
-            f"the fork that ends in {inner.name!r} lies inside an arm of another ({arm.name}) which also pools: neon has no buffer "
-            "for a Pooling there"
+            f"lies inside an arm of another fork ({arm.name}) which also pools: neon has no buffer for a Pooling there",
+            "end the net before that fork: --cut BLOB",
+            join=inner.name,
         )
     if pools or not (nests or _widest_layer(arm, shape) > largest):
         return arm

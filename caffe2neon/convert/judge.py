@@ -29,10 +29,11 @@ def _verdict(layer: CaffeLayer, nodes: Sequence[Node], making: Making) -> Verdic
         return Verdict(layer.name, layer.type, layer.line, "exact", f"the input, {shape}")
     items = [item for node in nodes for item in _items(node, making)]
     notes = [note.removeprefix(f"{layer.name}: ") for node in nodes for note in making.notes[node]]
-    if not items:
-        reason = "its statistics go into the Scale behind it" if layer.type == "BatchNorm" else "changes no number"
-        return Verdict(layer.name, layer.type, layer.line, "dropped", "", reason)
     weights = (sum(prod(shape) for shape in nodes[0].params), sum(map(_numbers, items)))
+    if not items and layer.type == "BatchNorm":
+        return Verdict(layer.name, layer.type, layer.line, "exact", "one BatchNorm with its Scale", weights=weights)
+    if not items:
+        return Verdict(layer.name, layer.type, layer.line, "dropped", "", "changes no number")
     verdict, reason = ("rewritten", "; ".join(notes)) if notes else ("exact", "")
     return Verdict(layer.name, layer.type, layer.line, verdict, _words(items), reason, weights=weights)
 

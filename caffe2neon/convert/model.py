@@ -85,7 +85,7 @@ def convert(
     try:
         root = within_buffers(frozen_sides(assembler.root(layout, name), shape, notes), shape)
     except Refused as refused:
-        raise UnsupportedError([Finding(Where(path=graph.net.path), refused.reason, refused.remedy)]) from None
+        raise UnsupportedError([_structural(layout, refused)]) from None
     outputs = [_end(chain) for chain in (layout.trunk, *layout.sides)]
     losses = _losses(graph.net, outputs)
     computing = set(_computing(root))
@@ -111,6 +111,27 @@ def convert(
         META: meta,
     }
     return NeonModel(root, header)
+
+
+def _structural(layout: Layout, refused: Refused) -> Finding:
+    """The finding on a structure, with its fork and its join where it is about one."""
+    net = layout.graph.net
+    # a repeated container has the name of the first, and a suffix
+    name = refused.join.partition("@")[0]
+    for chain in (layout.trunk, *layout.sides):
+        for fork in _forks(chain):
+            if fork.join.layer.name == name:
+                reason = f"the fork from {fork.source.key!r} to {fork.join.tops[0].key!r} {refused.reason}"
+                return finding(net, fork.join.layer, Refused(reason, refused.remedy))
+    return Finding(Where(path=net.path), refused.reason, refused.remedy)
+
+
+def _forks(chain: Chain) -> Iterator[Fork]:
+    for item in chain.items:
+        if isinstance(item, Fork):
+            yield item
+            for arm in item.arms:
+                yield from _forks(arm)
 
 
 def _losses(net: CaffeNet, outputs: Sequence[Blob]) -> list[Loss]:

@@ -10,12 +10,16 @@ from caffe2neon.records import Deferred, LayerRule, NeonContainer, NeonLayer, No
 
 
 class Refused(Exception):
-    """neon v1.4.0 has no exact form for this; the caller knows which layer it is."""
+    """neon v1.4.0 has no exact form for this; the caller knows which layer it is.
 
-    def __init__(self, reason: str, remedy: str = "") -> None:
+    ``join``: the neon name of the container whose fork is meant, where a structure is refused.
+    """
+
+    def __init__(self, reason: str, remedy: str = "", *, join: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.remedy = remedy
+        self.join = join
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def convert_convolution(site: Site) -> list[NeonLayer]:
         causes = [f"group {param.group}"] if param.group > 1 else []
         if dilation != (1, 1):
             causes.append(f"dilation {dilation[0]}×{dilation[1]}")
-        site.notes.append(f"{site.name}: {' and '.join(causes)} written as dense weights, {growth:.3g} times as large")
+        site.notes.append(f"{site.name}: {' and '.join(causes)} written as dense weights, {growth:,.4g} times as large")
     write = convolution if site.node.layer.type == "Convolution" else deconvolution
     return [write(site.name, full, stride=stride, pad=pad), *(bias(f"{site.name}_bias", blob) for blob in rest)]
 
