@@ -121,10 +121,10 @@ def _verdict(
             return verdict
         cost = next((loss.cost for loss in deployed.losses if loss.layer == layer.name), "")
         found = judged[stand_in]
-        becomes = ", ".join(filter(None, (found.becomes, f"cost {cost}" if cost else "")))
+        becomes = ", ".join(filter(None, (found.becomes, cost)))
         return replace(found, layer=layer.name, type=layer.type, line=layer.line, becomes=becomes)
     if loss := next((loss for loss in deployed.losses if loss.layer == layer.name), None):
-        return replace(verdict, verdict="exact", becomes=f"cost {loss.cost}", reason="")
+        return replace(verdict, verdict="exact", becomes=loss.cost, reason="")
     return replace(verdict, verdict="dropped", reason=_why_dropped(layer))
 
 

@@ -169,7 +169,7 @@ def test_a_training_net_at_test(tmp_path: Path) -> None:
 def test_a_training_net_to_train(tmp_path: Path) -> None:
     checked = check(TRAINING, tmp_path, phase="TRAIN")
     assert checked.converts
-    assert checked.layers[4].becomes == "Activation(Softmax), cost CrossEntropyMulti"
+    assert checked.layers[4].becomes == "Activation(Softmax), CrossEntropyMulti"
 
 
 def test_losses_without_a_cost_beside_other_findings(tmp_path: Path) -> None:
