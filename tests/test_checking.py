@@ -197,13 +197,14 @@ def test_options_that_do_not_go_together_are_no_finding(tmp_path: Path) -> None:
 
 
 def test_a_structure_is_named_by_fork_and_join(tmp_path: Path) -> None:
-    """A sum within an arm of a concatenation, with a Pooling in the same arm: neon has no buffers for it."""
+    """A sum within an arm of a concatenation, with a Pooling in the same arm that makes smaller maps: neon has no buffers for it."""
+    halved = CONV.replace("kernel_size: 1", "kernel_size: 1 stride: 2")
     text = (
         INPUT + f'layer {{ name: "a" bottom: "data" top: "a" {CONV} }}\n'
-        'layer { name: "p" type: "Pooling" bottom: "a" top: "p" pooling_param { kernel_size: 3 pad: 1 } }\n'
+        'layer { name: "p" type: "Pooling" bottom: "a" top: "p" pooling_param { kernel_size: 2 stride: 2 } }\n'
         + "".join(f'layer {{ name: "{name}" bottom: "p" top: "{name}" {CONV} }}\n' for name in "bc")
         + 'layer { name: "sum" type: "Eltwise" bottom: "b" bottom: "c" top: "sum" }\n'
-        f'layer {{ name: "d" bottom: "sum" top: "d" {CONV} }}\nlayer {{ name: "e" bottom: "data" top: "e" {CONV} }}\n'
+        f'layer {{ name: "d" bottom: "sum" top: "d" {CONV} }}\nlayer {{ name: "e" bottom: "data" top: "e" {halved} }}\n'
         'layer { name: "cat" type: "Concat" bottom: "d" bottom: "e" top: "cat" }\n'
     )
     checked = check(text, tmp_path)
