@@ -22,14 +22,16 @@ if TYPE_CHECKING:
 @click.argument("file", type=FILE)
 @click.option("--phase", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Of a prototxt.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def inspect(file: Path, phase: str, as_json: bool) -> None:
+@click.option("--svg", type=FILE, default=None, metavar="OUT.svg", help="Draw a prototxt or a .prm into this file instead.")
+def inspect(file: Path, phase: str, as_json: bool, svg: Path | None) -> None:
     """List the layers of a prototxt, caffemodel or .prm: shapes, parameters, multiply-adds.
 
     Multiply-adds are for one example, in convolutions, deconvolutions and inner products; all other layers count 0.
 
     \b
-    Example:
+    Examples:
       caffe2neon inspect deploy.prototxt
+      caffe2neon inspect model.prm --svg model.svg
 
     \b
     --json prints an object; null is what nobody knows:
@@ -47,6 +49,9 @@ def inspect(file: Path, phase: str, as_json: bool) -> None:
       parameters, multiply_adds    totals; shared parameters count once
       notes          sentences for people
     """
+    if svg is not None:
+        _draw(file, phase, svg)
+        return
     from caffe2neon.inspection import inspect_file
     from caffe2neon.report import to_json
 
@@ -57,6 +62,14 @@ def inspect(file: Path, phase: str, as_json: bool) -> None:
         click.echo(json.dumps({"schema": 1, **facts}, indent=2))
     else:
         click.echo(_text(inspection, shutil.get_terminal_size((100, 24)).columns))
+
+
+def _draw(file: Path, phase: str, svg: Path) -> None:
+    from caffe2neon.files import write_bytes
+    from caffe2neon.picture import draw_file
+
+    write_bytes(svg, draw_file(file, phase=phase.upper()))
+    click.echo(f"{svg}: {svg.stat().st_size / 1e3:.1f} kB")
 
 
 def _text(inspection: Inspection, width: int) -> str:

@@ -106,3 +106,19 @@ def test_a_file_of_another_kind_is_a_failure(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert result.stdout == ""
     assert "this is an HTML page" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["digits.prototxt", ""])
+def test_svg(prm: Path, tmp_path: Path, name: str) -> None:
+    out = tmp_path / "net.svg"
+    result = inspect(DIGITS / name if name else prm, "--svg", out)
+    assert result.exit_code == 0
+    assert out.read_bytes().startswith(b"<svg")
+    assert "net.svg" in result.stdout
+
+
+def test_svg_of_a_caffemodel_is_refused(tmp_path: Path) -> None:
+    result = inspect(DIGITS / "digits.caffemodel", "--svg", tmp_path / "net.svg")
+    assert result.exit_code == 2
+    assert "name the prototxt" in result.stderr
+    assert not (tmp_path / "net.svg").exists()
