@@ -28,12 +28,12 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     the name does.
 
     Raises:
-        PublishError: the folder is missing or read-only, ``path`` is a folder, or the disk is full; nothing is left behind.
+        PublishError: the folder is missing or read-only, ``path`` is a folder or a device, or the disk is
+            full; nothing is left behind.
     """
     temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.part"
     try:
-        if path.is_dir():  # now, not when all has been computed and the rename fails
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        _check_replaceable(path)
         descriptor, named = _open_temporary(path.parent, temporary)
     except OSError as error:
         raise cannot_write(path, error) from error
@@ -83,6 +83,14 @@ def digest(path: Path, algorithm: str = "sha256", advance: Callable[[int], None]
             state.update(block)
             advance(len(block))
     return state.hexdigest()
+
+
+def _check_replaceable(path: Path) -> None:
+    """Now, not when all has been computed and the rename fails, or when root has replaced /dev/null by a file."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "a device or a pipe, not a file")
 
 
 def _open_temporary(folder: Path, temporary: Path) -> tuple[int, bool]:

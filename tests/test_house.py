@@ -211,6 +211,8 @@ def test_no_comment_puts_work_off() -> None:
     marks = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
     for folder in ("caffe2neon", "scripts", "tests"):
         for path in _sources(ROOT / folder):
+            if not marks.search(path.read_text(encoding="utf-8")):
+                continue
             with path.open("rb") as stream:
                 comments = [token for token in tokenize.tokenize(stream.readline) if token.type == tokenize.COMMENT]
             assert [f"{path}:{token.start[0]}" for token in comments if marks.search(token.string)] == []
