@@ -13,13 +13,15 @@ from caffe2neon.caffe import net_text, read_weights
 from caffe2neon.convert import convert
 from caffe2neon.errors import AccuracyError, Caffe2NeonError, DataError, GraphError, located
 from caffe2neon.evaluate import labels_file
-from caffe2neon.fetch import fetch
+from caffe2neon.expectation import net_of, unpublished
+from caffe2neon.fetch import fetch, fetch_file
 from caffe2neon.files import digest, json_bytes, write_bytes
 from caffe2neon.labels import builtin_map, class_order, remap
 from caffe2neon.neon import write_prm
 from caffe2neon.publish import StagedBuild, build_id, find_build, read_measured, staged_build, update_index
 from caffe2neon.records import (
     JSON,
+    META,
     CaffeNet,
     CaffeWeights,
     DatasetSpec,
@@ -37,7 +39,7 @@ from caffe2neon.records import (
     no_progress,
 )
 from caffe2neon.report import to_json
-from caffe2neon.single import compare, lay_out_net, load_net, measure, source_record
+from caffe2neon.single import compare, lay_out_net, measure, source_record
 from caffe2neon.verify import require
 
 
@@ -54,6 +56,7 @@ class Options:
     topk: tuple[int, ...] = (1, 5)
     workers: int | None = None
     evaluate: bool = True
+    offline: bool = False
     progress: Progress = no_progress
 
 
@@ -83,8 +86,27 @@ def _fetch(job: Job) -> Job:
     spec, options = job.spec, job.options
     if spec.dataset is not None and options.evaluate:
         _require_dataset(spec.dataset)
-    fetched = fetch(spec, root=options.root, cache=options.cache, mirrors=options.mirrors, progress=options.progress)
+    fetched = fetch(
+        spec,
+        root=options.root,
+        cache=options.cache,
+        mirrors=options.mirrors,
+        progress=options.progress,
+        offline=options.offline,
+    )
     return replace(job, fetched=fetched)
+
+
+def _prototxt(spec: ModelSpec, options: Options) -> Path:
+    """The net alone, of an entry whose weights nobody needs."""
+    return fetch_file(
+        spec.prototxt,
+        root=options.root,
+        cache=options.cache,
+        mirrors=options.mirrors,
+        progress=options.progress,
+        offline=options.offline,
+    ).path
 
 
 def _look_up(job: Job) -> Job:
@@ -101,7 +123,7 @@ def _look_up(job: Job) -> Job:
 def _convert(job: Job) -> Job:
     spec, fetched = job.spec, job.fetched
     assert fetched is not None
-    net = load_net(fetched.prototxt.path)
+    net = net_of(spec, fetched.prototxt.path)
     layout = lay_out_net(net)
     _check_input(spec, layout)
     weights = read_weights(fetched.caffemodel.path)
@@ -114,11 +136,16 @@ def _convert(job: Job) -> Job:
 def _remap(job: Job) -> Job:
     """Reorder the classes where the entry asks for it, then write the file that all later stages read."""
     assert job.model is not None
-    model = remap(job.model, builtin_map()) if job.spec.label_remap else job.model
+    model = remap(job.model, builtin_map()) if job.spec.label_remap else _with_order(job.model, job.spec.class_order)
     stage = job.stack.enter_context(staged_build(job.options.output, job.spec.name, build_of(job)))
     job = replace(job, model=model, stage=stage)
     write_prm(model, job.prm)
     return job
+
+
+def _with_order(model: NeonModel, order: str) -> NeonModel:
+    """The model, recording the class order that the manifest states; without one, as it is."""
+    return replace(model, header={**model.header, META: {**model.meta, "class_order": order}}) if order else model
 
 
 def _verify(job: Job) -> Job:
@@ -179,6 +206,8 @@ def build_model(spec: ModelSpec, options: Options) -> Outcome:
     stack = ExitStack()
     job, stage = Job(spec, options, stack), ""
     try:
+        if spec.expect != "published":
+            return unpublished(spec, lambda: _prototxt(spec, options))
         with stack:
             for stage, run in STAGES:
                 with located(model=spec.name, stage=stage):
@@ -286,6 +315,7 @@ def _model_json(job: Job) -> JSON:
             "prototxt": _provenance(spec.prototxt, job.fetched.prototxt),
             "caffemodel": _provenance(spec.caffemodel, job.fetched.caffemodel),
         },
+        "fixes": to_json(spec.fixes),
         "input": {"name": to_json(meta["inputs"][0]), "shape": to_json(job.model.input_shape)},
         "outputs": to_json(meta["outputs"]),
         "preprocess": to_json(spec.preprocess),
@@ -298,4 +328,5 @@ def _model_json(job: Job) -> JSON:
 def _provenance(pinned: PinnedFile, file: FetchedFile) -> JSON:
     """Where the file is from by the manifest; the folders of this machine are nobody else's business."""
     local = urlsplit(pinned.url).scheme == "file"
-    return {"url": pinned.url.rpartition("/")[2] if local else pinned.url, "sha256": file.sha256, "size": file.size}
+    place = {"url": pinned.url.rpartition("/")[2] if local else pinned.url, **({"member": pinned.member} if pinned.member else {})}
+    return {**place, "sha256": file.sha256, "size": file.size}

@@ -295,8 +295,8 @@ class Graph:
 class Layout:
     """How the outputs of a graph are computed, taken apart by structure.
 
-    ``trunk`` leads from the input to the main output (the one whose layer comes last); each of ``sides`` leads from a blob on the
-    trunk to another output, in the order in which the trunk passes those blobs. Nodes that no output needs are gone.
+    ``trunk`` leads from the input to the main output (of the largest loss weight, else the last); each of ``sides`` leads from a
+    blob on the trunk to another output, in the order in which the trunk passes those blobs. Nodes that no output needs are gone.
     """
 
     graph: Graph
@@ -514,7 +514,10 @@ class Publication:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one entry. ``status``: published, unchanged, failed. ``reason`` is never empty."""
+    """What became of one entry. ``status``: published, unchanged, failed, or refused, as the manifest expects.
+
+    ``reason`` is never empty.
+    """
 
     name: str
     status: str

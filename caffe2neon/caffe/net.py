@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from google.protobuf.message import DecodeError, Message
@@ -21,7 +21,14 @@ _MAX_BYTES = 16 << 20
 _ARGUMENTS = "the net definition (.prototxt) comes first, the weights (.caffemodel) second"
 
 
-def read_net(path: Path, *, phase: str = "TEST", stages: Sequence[str] = (), level: int = 0) -> CaffeNet:
+def read_net(
+    path: Path,
+    *,
+    phase: str = "TEST",
+    stages: Sequence[str] = (),
+    level: int = 0,
+    repair: Callable[[bytes], bytes] = bytes,
+) -> CaffeNet:
     """A net definition as Caffe HEAD would build it: any format, upgraded to the newest one, then filtered to one state.
 
     Args:
@@ -29,6 +36,7 @@ def read_net(path: Path, *, phase: str = "TEST", stages: Sequence[str] = (), lev
         phase: TEST or TRAIN, the net's phase (Caffe's ``Net`` takes it from its caller, too).
         stages: further stages, beside those of the net's own ``state``.
         level: the level that min_level and max_level of rules are compared with.
+        repair: changes the file's bytes before they are read; ``sha256`` stays that of the file.
 
     Returns:
         The layers that this state includes, in the file's order, the old ``input`` fields as an ``Input`` layer before them. Each
@@ -48,7 +56,7 @@ def read_net(path: Path, *, phase: str = "TEST", stages: Sequence[str] = (), lev
             data = stream.read()
         except OSError as error:
             raise source.cannot_read(path, error) from error
-        parsed = _parse(data, str(path))
+        parsed = _parse(repair(data), str(path))
         name = parsed.net.name
         layers, own = upgrade(parsed)
         if not layers:

@@ -80,6 +80,7 @@ def list_models(names: tuple[str, ...], groups: tuple[str, ...], manifest: Path,
 @click.option("--no-evaluate", is_flag=True, help="Publish without measuring accuracy.")
 @TOPK
 @WORKERS
+@click.option("--offline", is_flag=True, help="Never ask the network.")
 @click.option("--dry-run", is_flag=True, help="Say where each file would come from, and stop.")
 @engine_options
 def build(
@@ -94,6 +95,7 @@ def build(
     no_evaluate: bool,
     topk: tuple[int, ...],
     workers: int | None,
+    offline: bool,
     dry_run: bool,
     engine: str,
     reference: str,
@@ -129,6 +131,7 @@ def build(
         topk=topk,
         workers=workers,
         evaluate=not no_evaluate,
+        offline=offline,
         progress=steps,
     )
     outcomes = []
@@ -180,6 +183,12 @@ def _show_plan(chosen: tuple[ModelSpec, ...], manifest: Manifest, cache: Path, m
     from caffe2neon.fetch import plan
 
     for spec in chosen:
+        if spec.expect != "published":
+            click.echo(f"{spec.name}: {spec.expect:8}  {spec.reason}")
+            continue
         for pinned in (spec.prototxt, spec.caffemodel):
             first = plan(pinned, root=manifest.path.parent, cache=cache, mirrors=mirrors)[0]
             click.echo(f"{spec.name}: {first.action:8}  {first.url}")
+
+
+import caffe2neon.cli.zoo_files  # noqa: E402, F401 - adds its commands to the group above

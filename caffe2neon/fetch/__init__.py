@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from caffe2neon.fetch.fetching import fetch, fetch_file, fetch_unpinned
-from caffe2neon.fetch.http import Network
+from caffe2neon.fetch.http import PATIENT, Network
 from caffe2neon.fetch.plan import Candidate, plan
 
-__all__ = ["Candidate", "Network", "fetch", "fetch_file", "fetch_unpinned", "plan"]
+__all__ = ["PATIENT", "Candidate", "Network", "fetch", "fetch_file", "fetch_unpinned", "plan"]

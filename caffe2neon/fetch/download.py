@@ -40,7 +40,7 @@ def _brought(url: str, pinned: PinnedFile, target: Path, progress: Progress) -> 
     with target.open("rb") as stream:
         while block := stream.read(BLOCK):
             arrival.add(block)
-            progress(f"check {target.name}", arrival.count, pinned.size)
+            progress(f"check {file_name(url)}", arrival.count, pinned.size)
     return FetchedFile(target, url, arrival.sha256, arrival.count) if arrival.fits else None
 
 

@@ -11,13 +11,10 @@ from caffe2neon.errors import ChecksumError, FetchError, located
 from caffe2neon.fetch.archive import extract
 from caffe2neon.fetch.arrival import Arrival
 from caffe2neon.fetch.download import download
-from caffe2neon.fetch.http import Network
-from caffe2neon.fetch.plan import Candidate, plan
+from caffe2neon.fetch.http import PATIENT, Network
+from caffe2neon.fetch.plan import Candidate, file_name, plan
 from caffe2neon.files import BLOCK
 from caffe2neon.records import FetchedFile, FetchedModel, ModelSpec, PinnedFile, Progress, no_progress
-
-#: What suits a person who waits, and a nightly run.
-PATIENT = Network()
 
 
 def fetch(
@@ -142,7 +139,7 @@ def _check_file(candidate: Candidate, pinned: PinnedFile, progress: Progress) ->
             total = path.stat().st_size
             while block := stream.read(BLOCK):
                 arrival.add(block)
-                progress(f"check {path.name}", arrival.count, total)
+                progress(f"check {file_name(candidate.url)}", arrival.count, total)
     except FileNotFoundError as error:
         raise FetchError("no such file", path=str(path)) from error
     except OSError as error:

@@ -38,6 +38,10 @@ class Network:
     sleep: Callable[[float], None] = time.sleep
 
 
+#: What suits a person who waits, and a nightly run.
+PATIENT = Network()
+
+
 class Again(Exception):
     """This attempt failed in a way that may pass. ``wait``: seconds that the server asks for."""
 

@@ -25,14 +25,18 @@ def with_entry(text: str, spec: ModelSpec) -> str:
     inside = [i for i in range(start + 1, _end(lines, start)) if lines[i].strip() and not lines[i].lstrip().startswith("#")]
     indent = " " * (len(lines[inside[0]]) - len(lines[inside[0]].lstrip(" "))) if inside else "  "
     last = inside[-1] if inside else start
-    new = "".join(f"{indent}{line}\n" for line in entry_lines(spec))
+    new = "".join(f"{indent}{line}\n" for line in entry_text(spec).splitlines())
     before = "".join(lines[: last + 1])
     gap = "\n" if before.endswith("\n") else "\n\n"
     return before + (gap if inside else gap[1:]) + new + "".join(lines[last + 1 :])
 
 
-def entry_lines(spec: ModelSpec) -> Iterator[str]:
-    """The entry as YAML, two spaces a level; what is not given is left out."""
+def entry_text(spec: ModelSpec) -> str:
+    """The entry as YAML, two spaces a level: its files, input, licence and what is expected of it."""
+    return "".join(f"{line}\n" for line in _entry_lines(spec))
+
+
+def _entry_lines(spec: ModelSpec) -> Iterator[str]:
     yield f"{spec.name}:"
     for key, file in (("prototxt", spec.prototxt), ("caffemodel", spec.caffemodel)):
         yield f"  {key}:"

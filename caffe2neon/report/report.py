@@ -12,7 +12,7 @@ from caffe2neon.records import Evaluation, ModelSpec, Outcome
 from caffe2neon.report.jsonable import to_json
 
 SCHEMA = 1
-STATUSES = ("published", "unchanged", "failed")
+STATUSES = ("published", "unchanged", "refused", "failed")
 
 _HEADINGS = ("model", "status", "top-1", "top-5", "parity", "size", "reason")
 
@@ -20,7 +20,7 @@ _HEADINGS = ("model", "status", "top-1", "top-5", "parity", "size", "reason")
 def write_report(outcomes: Sequence[Outcome], path: Path, *, root: Path | None = None) -> None:
     """Write what became of each entry; ``path`` is replaced in one step.
 
-    ``{"schema": 1, "counts": {"published", "unchanged", "failed"}, "outcomes": [...]}``. An outcome has the fields of
+    ``{"schema": 1, "counts": {"published", "unchanged", "refused", "failed"}, "outcomes": [...]}``. An outcome has the fields of
     :class:`~caffe2neon.records.Outcome` (``name, status, reason, stage, parity, evaluation, publication, warnings``; null where a
     stage was not reached), see :func:`to_json`. Paths are relative to ``root``, the published zoo. No clock, no host: the same
     outcomes are the same bytes.

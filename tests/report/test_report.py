@@ -129,7 +129,7 @@ def test_report(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     write_report([_outcome(tmp_path, error=math.nan), FAILED], path, root=tmp_path)
     report = json.loads(path.read_text())
-    assert (report["schema"], report["counts"]) == (1, {"published": 1, "unchanged": 0, "failed": 1})
+    assert (report["schema"], report["counts"]) == (1, {"published": 1, "unchanged": 0, "refused": 0, "failed": 1})
     assert [outcome["name"] for outcome in report["outcomes"]] == ["digits", "bvlc_googlenet"]
     assert report["outcomes"][0]["parity"]["worst"] == "NaN"
     assert report["outcomes"][1] == to_json(FAILED)
