@@ -197,7 +197,7 @@ def test_options_that_do_not_go_together_are_no_finding(tmp_path: Path) -> None:
 
 
 def test_a_structure_is_named_by_fork_and_join(tmp_path: Path) -> None:
-    """A sum within an arm of a concatenation, with a Pooling in the same arm that makes smaller maps: neon has no buffers for it."""
+    """A sum within an arm of a concatenation, with a Pooling before it that makes smaller maps: neon has no buffers."""
     halved = CONV.replace("kernel_size: 1", "kernel_size: 1 stride: 2")
     text = (
         INPUT + f'layer {{ name: "a" bottom: "data" top: "a" {CONV} }}\n'
