@@ -182,6 +182,19 @@ def selector(
     return convolution(name, Deferred(shape, make), pad=pad)
 
 
+def mixer(name: str, groups: Sequence[Sequence[int]], of: int) -> NeonLayer:
+    """A 1×1 convolution of ones and zeros: output map k is the sum of the input maps ``groups[k]``, of ``of`` maps."""
+    shape = (len(groups), of, 1, 1)
+
+    def make() -> Array:
+        weight = np.zeros(shape, np.float32)
+        for k, group in enumerate(groups):
+            weight[k, list(group)] = 1
+        return weight
+
+    return convolution(name, Deferred(shape, make))
+
+
 def dense(weight: Deferred, group: int, dilation: Shape) -> Deferred:
     """A grouped and dilated (K, C/group, R, S) as the dense, undilated weights that compute the same, zeros filled in."""
     outputs, per_group, rows, columns = weight.shape

@@ -153,7 +153,7 @@ def finish(items: Sequence[Item], name: str, *, adds: bool) -> list[Item]:
     """The content of an arm: begins as it must, ends in a layer that takes ``beta`` where the arm adds to a sum."""
     content = begin(items, name)
     last = content[-1]
-    if adds and not (isinstance(last, NeonLayer) and last.kind in _TAKES_BETA):
+    if isinstance(last, NeonContainer) or (adds and last.kind not in _TAKES_BETA):
         content.append(skip_node(f"{name}_end"))
     return content
 

@@ -11,14 +11,15 @@ def lay_out(graph: Graph) -> Layout:
     """Take a simplified graph apart; see :class:`Layout`.
 
     Raises:
-        UnsupportedError: outputs that depend on several inputs, which no neon container takes; a net whose only outputs are its inputs.
+        UnsupportedError: outputs that depend on several inputs, which no neon container takes; a net of inputs only.
     """
     regions = Regions(graph)
     order = {blob: index for index, node in enumerate(graph.nodes) for blob in node.tops}
     outputs = sorted((blob for blob in graph.outputs if blob not in graph.inputs), key=order.__getitem__)
     if not outputs:
         raise UnsupportedError([Finding(Where(path=graph.net.path), "the net has no output but its inputs")])
-    *others, main = outputs
+    weights = {loss.output: loss.weight for loss in graph.net.losses}
+    main = max(outputs, key=lambda blob: (weights.get(blob.name, 0.0), order[blob]))
     sources = {regions.input_of(output) for output in outputs}
     if len(sources) > 1:
         names = ", ".join(blob.name for blob in graph.inputs)
@@ -26,7 +27,7 @@ def lay_out(graph: Graph) -> Layout:
         raise UnsupportedError([Finding(Where(path=graph.net.path), reason)])
     trunk = regions.chain(sources.pop(), main)
     passed = _blobs(trunk)
-    sides = [regions.chain(regions.common(main, output), output) for output in others]
+    sides = [regions.chain(regions.common(main, output), output) for output in outputs if output != main]
     return Layout(graph, trunk, tuple(sorted(sides, key=lambda side: passed.index(side.source))))
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from caffe2neon.convert import convert
 from caffe2neon.engines import open_neon
+from caffe2neon.errors import UnsupportedError
 from caffe2neon.neon import write_prm
 from caffe2neon.records import CaffeNet, NeonContainer, NeonLayer, NeonModel
 from caffe2neon.single import lay_out_net
@@ -143,6 +144,7 @@ def test_a_model_says_how_it_was_made() -> None:
     assert all(isinstance(item, NeonLayer) for item in model.root.walk())
 
 
+_SAME = "pooling_param { kernel_size: 3 pad: 1 }"
 #: Forks at the end of an arm of a fork inside an arm.
 _DEEP = {
     "arms of a wrapped arm": [
@@ -160,10 +162,46 @@ _DEEP = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="structure.finish leaves an arm that ends in a container without a plain layer at its end")
 @pytest.mark.parametrize("name", _DEEP)
 def test_forks_three_deep(name: str) -> None:
     assert_converts(parse(*_DEEP[name]))
+
+
+#: Inner forks that pool: they run on the trunk, beside what the outer fork starts from.
+_POOLING_INSIDE = {
+    "concat in a concat, a convolution behind": [
+        *[DATA, conv("s", "data", 4), conv("a", "s", 3), layer("m", "Pooling", "s", "m", _SAME), conv("b", "m", 2)],
+        *[layer("k", "Concat", "a b"), conv("c", "k", 3), layer("j", "Concat", "c s")],
+    ],
+    "sum in a concat": [
+        *[DATA, conv("s", "data", 4), conv("a", "s", 4), layer("m", "Pooling", "a", "m", _SAME), conv("d", "s", 2)],
+        *[layer("e", "Eltwise", "s m", "e", "eltwise_param { coeff: 2 coeff: -1 }"), layer("r", "ReLU", "e", "r")],
+        layer("j", "Concat", "r d"),
+    ],
+    "concat in a sum, layers before it": [
+        *[DATA, conv("s", "data", 4), conv("p", "s", 3), layer("r", "ReLU", "p", "p"), conv("a", "p", 3)],
+        *[layer("m", "Pooling", "p", "m", _SAME), layer("k", "Concat", "a m"), conv("c", "k", 4), layer("j", "Eltwise", "s c")],
+    ],
+    "three deep": [
+        *[DATA, conv("s", "data", 3), layer("m", "Pooling", "s", "m", _SAME), layer("k", "Concat", "m s"), conv("c", "k", 3)],
+        *[layer("e", "Eltwise", "c s"), conv("d", "e", 3), layer("j", "Concat", "d s")],
+    ],
+}
+
+
+@pytest.mark.parametrize("name", _POOLING_INSIDE)
+def test_an_inner_fork_that_pools_runs_on_the_trunk(name: str) -> None:
+    assert_converts(parse(*_POOLING_INSIDE[name]))
+
+
+def test_an_inner_fork_that_pools_to_another_size_is_refused_by_name() -> None:
+    half = "pooling_param { kernel_size: 2 stride: 2 }"
+    net = parse(
+        *[DATA, layer("m", "Pooling", "data", "m", half), conv("a", "m", 2), layer("k", "Concat", "a m"), conv("c", "k", 3)],
+        *[layer("n", "Pooling", "data", "n", half), layer("j", "Concat", "c n")],
+    )
+    with pytest.raises(UnsupportedError, match="'k'"):
+        converted(net, random_weights(net))
 
 
 @pytest.mark.parametrize("shift", [layer("b", "Bias", "data"), layer("b", "Power", "data", "b", "power_param { shift: 2 }")])

@@ -41,7 +41,7 @@ def convert_pooling(site: Site) -> list[NeonLayer]:
         for n, k, s, out in zip(padded, kernel, stride, wanted, strict=True)
     )
     window = pooling(site.name, op, kernel, stride=stride)
-    if seen == size:
+    if seen == size and not any(pad):
         return [window]
     return [_select(site, f"{site.name}_pad", pad=pad, crop=_less(padded, seen)), window]
 

@@ -61,7 +61,7 @@ class NeonEmbedded:
         data = checked_input(inputs, self._input, self._shape)
         feed = {self._input: data.reshape(len(data), *axes(neon_shape(self._shape)))}
         check_taps(self.taps, taps)
-        wanted = {**self._outputs, **{tap: self._taps[tap] for tap in taps}}
+        wanted = {**{tap: self._taps[tap] for tap in taps}, **self._outputs}  # a layer may be called like an output's blob
         session = self._fast
         if taps:
             self._full = self._full or self._graph.session([*self._outputs.values(), *self._taps.values()], threads=self._threads)
