@@ -13,7 +13,8 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caffe2neon.caffe import caffe_pb2, read_net, read_weights, source, wire
+from caffe2neon import wire
+from caffe2neon.caffe import caffe_pb2, read_net, read_weights, source
 from caffe2neon.errors import EngineError, GraphError, ParseError, PrmError, Where, located
 from caffe2neon.graph import multiply_adds
 from caffe2neon.graph.shapes import Shapes, infer

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "caffe2neon"
 
 #: What everything may import: the package itself (its version) and what crosses the doors.
-BASE = {"", "errors", "records", "files"}
+BASE = {"", "errors", "records", "files", "wire"}
 #: What a room may import beyond that and itself; a room that is not here may import nothing more.
 DOORS = {
     "neon": {"pickles"},
@@ -28,13 +28,19 @@ DOORS = {
     "evaluate": {"engines"},
 }
 #: Modules of the base, which import only each other.
-WITHIN_BASE = {"": set[str](), "errors": set[str](), "records": {"errors"}, "files": {"errors", "records"}}
+WITHIN_BASE = {
+    "": set[str](),
+    "errors": set[str](),
+    "records": {"errors"},
+    "files": {"errors", "records"},
+    "wire": {"errors", "records"},
+}
 
 #: The type of a record's field; nothing of it is there when the program runs.
 FIELD_TYPES = "caffe2neon.caffe.caffe_pb2"
 
 #: Slow to import, so nothing but what needs them waits for them, inside a function.
-HEAVY = {"cv2", "onnx", "onnxruntime", "requests", "urllib3", "yaml", "tqdm", "scipy", "sklearn", "matplotlib", "PIL"}
+HEAVY = {"cv2", "onnx", "onnxruntime", "requests", "urllib3", "yaml", "tqdm", "scipy", "sklearn", "matplotlib", "PIL", "lmdb"}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
 (:mod:`.upgrade`), filtered to one phase (:mod:`.phases`). :func:`deploy` makes a training net compute
 without data and losses. :func:`upgrade_file` writes what is old in the newest
 format (:mod:`.newest`). :func:`read_weights` maps a caffemodel and finds its blobs
-(:mod:`.weights`, :mod:`.wire`).
+(:mod:`.weights`, :mod:`caffe2neon.wire`).
 """
 
 from __future__ import annotations

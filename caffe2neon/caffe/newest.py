@@ -13,7 +13,8 @@ from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
-from caffe2neon.caffe import caffe_pb2, source, wire
+from caffe2neon import wire
+from caffe2neon.caffe import caffe_pb2, source
 from caffe2neon.caffe.caffe_pb2 import BlobProto, BlobShape, LayerParameter, NetParameter
 from caffe2neon.caffe.text import ParsedNet, parse_net
 from caffe2neon.caffe.upgrade import upgrade

@@ -1,7 +1,7 @@
 """A caffemodel's blobs, found in the mapped file.
 
-Numbers are nearly all of such a file. So it is mapped, its structure is scanned in place (:mod:`.wire`), and a blob's numbers
-become an array that is a view of the map: opening costs no more for a large model than for a small one.
+Numbers are nearly all of such a file. So it is mapped, its structure is scanned in place (:mod:`caffe2neon.wire`),
+and a blob's numbers become an array that is a view of the map: opening costs no more for a large model than for a small one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from caffe2neon.caffe import caffe_pb2, source, wire
+from caffe2neon import wire
+from caffe2neon.caffe import caffe_pb2, source
 from caffe2neon.errors import ParseError, located
 from caffe2neon.records import Array, CaffeWeights, Shape
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caffe2neon.caffe import wire
+from caffe2neon import wire
 from caffe2neon.caffe.caffe_pb2 import BlobProto, BlobShape, LayerParameter, NetParameter
 from caffe2neon.errors import ParseError
 from tests.caffe.messages import messages

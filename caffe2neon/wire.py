@@ -2,6 +2,8 @@
 
 A scan touches a field's tag and length only, so the pages that hold numbers are not even loaded. Lengths come from the file and are
 compared with what is left of it before anything is done with them. Field numbers come from the compiled descriptor.
+
+A leaf, like ``files``: Caffe's weights are such messages, and so are the records of its databases.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from google.protobuf.message import Message
 from caffe2neon.errors import ParseError
 from caffe2neon.records import Array
 
-Buffer: TypeAlias = bytes | mmap
+Buffer: TypeAlias = bytes | mmap | memoryview
 
 # Wire types of https://protobuf.dev/programming-guides/encoding/
 VARINT, FIXED64, LENGTH, START, END, FIXED32 = range(6)
