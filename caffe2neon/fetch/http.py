@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from requests import Response
 
 #: Bytes that a killed process has to fetch again: a block is in memory until it is complete.
-_BLOCK = 1 << 16
+_BLOCK = 1 << 14
 _RETRIED = (408, 425, 429, 500, 502, 503, 504)
 _UNSATISFIABLE = 416
 

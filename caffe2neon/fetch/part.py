@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from caffe2neon.errors import FetchError
-from caffe2neon.files import BLOCK, cannot_write, sync_folder, write_bytes
+from caffe2neon.files import BLOCK, cannot_write, sync_folder
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,13 @@ class Part:
         return origin if well_formed else Origin("")
 
     def restart(self, origin: Origin) -> None:
-        """Drop the bytes, then record where the next ones are from: never bytes under another's name, whenever the process dies."""
+        """Drop the bytes, then record where the next ones are from: never bytes under another's name, whenever the process dies.
+
+        Half a record is no record, so it is written in place.
+        """
         os.ftruncate(self._descriptor, 0)
         os.lseek(self._descriptor, 0, os.SEEK_SET)
-        write_bytes(self._record, json.dumps(asdict(origin), sort_keys=True).encode())
+        self._record.write_text(json.dumps(asdict(origin), sort_keys=True), encoding="utf-8")
 
     def blocks(self) -> Iterator[bytes]:
         """What is there; writing goes on behind it."""
@@ -80,10 +83,10 @@ class Part:
         self.path.unlink(missing_ok=True)
 
     def commit(self) -> None:
-        """Give the complete file its name."""
+        """Give the complete file its name, last of all: a part without a record is as good, as it is complete."""
         os.fsync(self._descriptor)
-        self.path.replace(self.target)
         self._record.unlink(missing_ok=True)
+        self.path.replace(self.target)
         sync_folder(self.target.parent)
 
 
