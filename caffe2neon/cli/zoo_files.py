@@ -220,7 +220,7 @@ def add(
     if not dry_run:
         if any(model.name == spec.name for model in models):
             raise UsageError(f"{manifest} has an entry {spec.name!r}", remedy="give another --name, or --dry-run to see its hashes")
-        grown = with_entry(manifest.read_text(encoding="utf-8"), spec)
+        grown = with_entry(manifest.read_bytes().decode(), spec)
         read_manifest(manifest, grown)
         write_bytes(manifest, grown.encode())
     click.echo(entry_text(spec), nl=False)

@@ -18,14 +18,14 @@ def with_entry(text: str, spec: ModelSpec) -> str:
     Raises:
         ManifestError: ``models`` is missing, or not written in lines of their own.
     """
-    lines = text.splitlines(keepends=True)
+    lines = re.findall(r".*\n|.+", text)
     start = next((i for i, line in enumerate(lines) if re.fullmatch(r"models:\s*(#.*)?", line.rstrip())), None)
     if start is None:
         raise ManifestError("there is no line 'models:'", remedy="write it, with the entries indented below")
     inside = [i for i in range(start + 1, _end(lines, start)) if lines[i].strip() and not lines[i].lstrip().startswith("#")]
     indent = " " * (len(lines[inside[0]]) - len(lines[inside[0]].lstrip(" "))) if inside else "  "
     last = inside[-1] if inside else start
-    new = "".join(f"{indent}{line}\n" for line in entry_text(spec).splitlines())
+    new = "".join(f"{indent}{line}\n" for line in _entry_lines(spec))
     before = "".join(lines[: last + 1])
     gap = "\n" if before.endswith("\n") else "\n\n"
     return before + (gap if inside else gap[1:]) + new + "".join(lines[last + 1 :])
@@ -64,11 +64,15 @@ def _end(lines: list[str], start: int) -> int:
 
 
 def _text(value: str) -> str:
-    """Plain where YAML reads that as the same text, else quoted: JSON's quotes are YAML's."""
+    """Plain where YAML reads that as the same text, else quoted.
+
+    JSON's quotes are YAML's, but for characters that YAML takes for the end of a line, or will not have in a file at all.
+    """
     import yaml
 
     try:
-        plain = yaml.safe_load(value) == value
+        plain = value.isprintable() and yaml.safe_load(value) == value
     except yaml.YAMLError:
         plain = False
-    return value if plain and "\n" not in value else json.dumps(value, ensure_ascii=False)
+    quoted = json.dumps(value, ensure_ascii=False)
+    return value if plain else re.sub("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]", lambda found: f"\\u{ord(found[0]):04x}", quoted)

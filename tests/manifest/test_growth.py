@@ -1,0 +1,65 @@
+"""A new entry in a manifest that people wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from caffe2neon.errors import ManifestError
+from caffe2neon.manifest import read_manifest, with_entry
+from caffe2neon.records import ModelSpec, PinnedFile
+from tests.manifest.test_read import GOOD
+
+NET = PinnedFile("https://example.org/n.prototxt", "sha256", "1" * 64, 100)
+WEIGHTS = PinnedFile("https://example.org/w.zip?a=b&c", "sha256", "e" * 64, 200, member="a b/net.caffemodel")
+NEW = ModelSpec("new", NET, WEIGHTS, "MIT", input=(3, 8, 9))
+
+
+def _grown(text: str, spec: ModelSpec = NEW) -> ModelSpec:
+    grown = with_entry(text, spec)
+    manifest = read_manifest(Path("zoo.yaml"), grown)
+    same = next((i for i, (old, new) in enumerate(zip(text, grown, strict=False)) if old != new), len(text))
+    assert grown.endswith(text[same:])  # something was put in, and nothing else changed
+    return manifest.models[-1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(GOOD, id="before-datasets"),
+        pytest.param(GOOD.partition("datasets:")[0].replace("    dataset: digits\n", ""), id="at-the-end"),
+        pytest.param(GOOD.replace("datasets:", "\n# what is\n  # measured\ndatasets:"), id="comments-between"),
+        pytest.param(GOOD.replace("models:", "models:  # all of them"), id="comment-behind"),
+        pytest.param("schema: 1\nmodels:\n", id="the-first"),
+        pytest.param("\n".join(f"  {line}" if line.startswith(" ") else line for line in GOOD.splitlines()), id="other-indent"),
+        pytest.param(GOOD.partition("datasets:")[0].replace("    dataset: digits\n", "").rstrip(), id="no-end-of-line"),
+    ],
+)
+def test_the_entry_is_the_last_one_and_all_else_stays(text: str) -> None:
+    assert _grown(text) == NEW
+
+
+def test_refused_entry() -> None:
+    spec = ModelSpec("new", NET, WEIGHTS, "yes", expect="refused", reason="layer 'x' (Axpy): no: \"never\"")
+    assert _grown(GOOD, spec) == spec
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda text: text.strip() != ""))
+def test_any_text_is_read_back(text: str) -> None:
+    assert _grown(GOOD, ModelSpec("new", NET, WEIGHTS, text)).license == text
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text("0123456789ef+-.x_:", min_size=1, max_size=12))
+def test_text_that_looks_like_something_else(text: str) -> None:
+    assert _grown(GOOD, ModelSpec("new", NET, WEIGHTS, text)).license == text
+
+
+@pytest.mark.parametrize("text", ["", "schema: 1\n", "schema: 1\nmodels: {}\n"])
+def test_no_place_for_it(text: str) -> None:
+    with pytest.raises(ManifestError, match="there is no line 'models:'"):
+        with_entry(text, NEW)

@@ -1,0 +1,43 @@
+"""The zoo's expectations against the net definitions at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from caffe2neon.errors import ParseError
+from caffe2neon.expectation import net_of, refusal
+from caffe2neon.files import digest
+from caffe2neon.manifest import read_manifest
+from caffe2neon.records import ModelSpec, PinnedFile, TextFix
+from tests.conftest import shared
+
+ZOO = Path(__file__).resolve().parents[1] / "zoo.yaml"
+NAMES = (
+    "bvlc_alexnet bvlc_googlenet bvlc_reference_caffenet mobilenet_v1_1.0_224 mobilenet_v2 resnet_50 resnet_101 resnet_152"
+    " squeezenet_v1.1"
+).split()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_public_nets_are_as_expected(name: str) -> None:
+    """Found by their pins, so that it is the very file that would be downloaded."""
+    (spec,) = (model for model in read_manifest(ZOO).models if model.name == name)
+    pins = {digest(path): path for path in shared("prototxt").rglob("*.prototxt")}
+    path = pins[spec.prototxt.digest]
+    assert path.stat().st_size == spec.prototxt.size
+    assert spec.expect == "published"
+    assert refusal(spec, path) is None
+
+
+def test_fixes_are_made_before_reading_and_lines_stay(tmp_path: Path) -> None:
+    path = tmp_path / "n.prototxt"
+    text = 'layers {\n  name: "data"\n  type: "Input"\n  top: "data"\n  input_param { shape { dim: 1 dim: 2 } }\n}\n'
+    path.write_text(text, encoding="utf-8")
+    pin = PinnedFile("n", "sha256", digest(path))
+    broken = ModelSpec("n", pin, pin, "")
+    assert isinstance(refusal(broken, path), ParseError)
+    net = net_of(ModelSpec("n", pin, pin, "", fixes=(TextFix("layers {", "layer {"),)), path)
+    assert [(layer.name, layer.line) for layer in net.layers] == [("data", 1)]
+    assert net.sha256 == pin.digest
