@@ -68,7 +68,7 @@ def _sources(folder: Path) -> list[Path]:
 
 
 PARTS = {path.stem if path.is_file() else path.name for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
-PARTS -= {"__init__", "__pycache__", "bundled"}
+PARTS -= {"__init__", "__main__", "__pycache__", "bundled"}
 ROOMS = {part for part in PARTS if (PACKAGE / part).is_dir()} - {"cli"}
 #: Modules that lead from room to room, between the command line and them.
 ABOVE = PARTS - ROOMS - BASE - {"cli"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ FILE = click.Path(path_type=Path)
 
 
 class ErrorsToExitCodes(click.Group):
-    """Prints our errors without a traceback: exit code 2 for a wrong command or manifest, 1 for everything else."""
+    """Prints our errors without a traceback: exit code 2 for a wrong command or manifest, 130 for Ctrl-C, 1 for all else."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -30,6 +31,9 @@ class ErrorsToExitCodes(click.Group):
         except Caffe2NeonError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(2 if isinstance(error, ManifestError | UsageError) else 1)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(128 + signal.SIGINT)
 
 
 def refuse_overwriting(output: Path, *sources: Path) -> None:

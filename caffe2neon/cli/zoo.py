@@ -12,7 +12,7 @@ import click
 from caffe2neon.cli.common import FILE, TOPK, WORKERS, Steps, engine_options
 from caffe2neon.errors import UsageError
 from caffe2neon.files import cannot_write
-from caffe2neon.records import Manifest, ModelSpec
+from caffe2neon.records import Manifest, ModelSpec, Outcome
 
 
 @click.group()
@@ -134,13 +134,14 @@ def build(
         offline=offline,
         progress=steps,
     )
-    outcomes = []
-    for spec in chosen:
-        try:
+    outcomes: list[Outcome] = []
+    try:
+        for spec in chosen:
             outcomes.append(build_model(spec, options))
-        finally:
             steps.close()
-    write_report(outcomes, report, root=output)
+    finally:  # whoever presses Ctrl-C still learns what became of the others
+        steps.close()
+        write_report(outcomes, report, root=output)
     width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
     click.echo(summary(outcomes, chosen, width=max(80, width)))
     sys.exit(any(outcome.status == "failed" for outcome in outcomes))
