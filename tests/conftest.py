@@ -25,3 +25,12 @@ def neon_python() -> str:
     if not interpreter:
         pytest.skip("needs the real neon v1.4.0: set CAFFE2NEON_NEON_PYTHON")
     return interpreter
+
+
+@pytest.fixture
+def caffe_python() -> str:
+    """The interpreter that imports real pycaffe; tests that use it carry the mark ``caffe``."""
+    interpreter = os.environ.get("CAFFE2NEON_CAFFE_PYTHON")
+    if not interpreter:
+        pytest.skip("needs real pycaffe: set CAFFE2NEON_CAFFE_PYTHON")
+    return interpreter

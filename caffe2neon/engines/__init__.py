@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,8 @@ def open_caffe(net: CaffeNet, weights: CaffeWeights, *, engine: str = "auto", ba
     """Open a Caffe net with its weights.
 
     Args:
-        engine: ``embedded``, ``caffe``, or ``auto``, the best there is.
+        engine: ``embedded``, ``caffe`` (the real one, under the interpreter that CAFFE2NEON_CAFFE_PYTHON names), or ``auto``: the
+            real one where it works and can express this net, else the embedded, whose version then says why.
         batch: replaces the first axis of every input; None keeps what the net says.
         threads: for computing; 0 means one a core.
 
@@ -27,14 +29,23 @@ def open_caffe(net: CaffeNet, weights: CaffeWeights, *, engine: str = "auto", ba
         WeightsError: the weights do not fit the net.
         EngineError: the engine is not there, or does not know a layer type of this net.
     """
-    if engine == "caffe":
-        remedy = "It needs the image in docker/, and CAFFE2NEON_CAFFE_PYTHON; or take the engine 'embedded'."
-        raise EngineError("the real Caffe engine is not available here", remedy=remedy)
-    if engine not in ("auto", "embedded"):
-        raise EngineError(f"there is no Caffe engine {engine!r}", remedy="The engines are auto, embedded and caffe.")
-    from caffe2neon.engines.caffe_embedded import open_caffe_embedded
+    if engine not in ("auto", "embedded", "caffe"):
+        raise EngineError(f"there is no Caffe engine {engine!r}", remedy="the engines are auto, embedded and caffe")
+    reason = ""
+    if engine == "caffe" or (engine == "auto" and os.environ.get("CAFFE2NEON_CAFFE_PYTHON")):
+        from caffe2neon.engines.caffe_external import open_caffe_external
 
-    return open_caffe_embedded(net, weights, batch=batch, threads=threads)
+        try:
+            return open_caffe_external(net, weights, batch=batch, threads=threads)
+        except EngineError as error:
+            if engine == "caffe":
+                raise
+            reason = error.message
+    from caffe2neon.engines.caffe_embedded import open_caffe_embedded
+    from caffe2neon.engines.substitute import Substitute
+
+    embedded = open_caffe_embedded(net, weights, batch=batch, threads=threads)
+    return Substitute(embedded, reason) if reason else embedded
 
 
 def open_neon(path: Path, *, engine: str = "auto", input_shape: Shape | None = None, threads: int = 0) -> Engine:
@@ -62,9 +73,9 @@ def open_neon(path: Path, *, engine: str = "auto", input_shape: Shape | None = N
 
 
 def _neon_works() -> bool:
-    from caffe2neon.engines.neon_external import configured_interpreter, probe_neon
+    from caffe2neon.engines.neon_external import PROGRAM, probe_neon
 
     try:
-        return bool(configured_interpreter() and probe_neon())
+        return bool(PROGRAM.configured_interpreter() and probe_neon())
     except EngineError:
         return False

@@ -70,7 +70,7 @@ def test_every_blob_is_what_caffe_computed(name: str) -> None:
 def test_what_caffe_refuses_is_refused(name: str) -> None:
     case, folder = _case(name)
     with pytest.raises(Caffe2NeonError) as caught:
-        open_caffe(read_net(folder / "net.prototxt"), CaffeWeights({}))
+        open_caffe(read_net(folder / "net.prototxt"), CaffeWeights({}), engine="embedded")
     words = {
         "refused/unknown_type": "Normalize",
         "refused/unknown_bottom": "nope",
@@ -90,14 +90,14 @@ def test_what_caffe_refuses_is_refused(name: str) -> None:
 def test_what_caffe_runs_but_nobody_means_is_refused(name: str) -> None:
     _, folder = _case(name)
     with pytest.raises(GraphError, match="in place") as caught:
-        open_caffe(read_net(folder / "net.prototxt"), read_weights(folder / "net.caffemodel"))
+        open_caffe(read_net(folder / "net.prototxt"), read_weights(folder / "net.caffemodel"), engine="embedded")
     assert caught.value.where.layer
 
 
 def test_convolution_in_place_is_as_out_of_place() -> None:
     _, folder = _case("odd/conv_inplace")
     recorded = np.load(folder / "io.npz")
-    engine = open_caffe(read_net(folder / "net.prototxt"), read_weights(folder / "net.caffemodel"))
+    engine = open_caffe(read_net(folder / "net.prototxt"), read_weights(folder / "net.caffemodel"), engine="embedded")
     assert engine.outputs == ("c#1",)
     _assert_close("c", engine.run({"data": recorded["input"]})["c#1"], recorded["blob:c"])
 

@@ -188,7 +188,7 @@ def test_more_params_than_blobs() -> None:
 
 def test_batch() -> None:
     net, weights = _net(DATA, _ip("ip", "data", "y")), CaffeWeights({"ip": (W,)})
-    engine = open_caffe(net, weights, batch=5)
+    engine = open_caffe(net, weights, batch=5, engine="embedded")
     assert engine.inputs == {"data": (3,)}
     for size in (5, 2, 1):  # others than it was opened for are compiled when they come
         x = np.resize(X, (size, 3))

@@ -20,24 +20,9 @@ from caffe2neon.engines.base import Engine
 from caffe2neon.engines.neon_external import VARIABLE, open_neon_external, probe_neon
 from caffe2neon.errors import Caffe2NeonError, EngineError, PrmError
 from tests.engines.neon_models import activation, container, layer, saved, sequential, weighted
+from tests.engines.stand_ins import script, stand_in
 
-#: Answers a probe as a good worker does; ``run`` is put in by the tests.
-_STAND_IN = """#!{python}
-import json, os, signal, sys, time
-worker, asked, answered = sys.argv[1:]
-request = json.load(open(asked))
-folder = os.path.dirname(answered)
-def answer(**fields):
-    json.dump(dict(protocol=1, **fields), open(answered, "w"))
-def arrays(**values):
-    import numpy
-    for name, value in values.items():
-        numpy.save(os.path.join(folder, name + ".npy"), value)
-if request["task"] == "probe":
-    answer(neon="1.4.0", numpy="1.9.3")
-else:
-{run}
-"""
+_PROBE = 'answer(neon="1.4.0", numpy="1.9.3")'
 
 _DOUBLE = """
 import numpy
@@ -60,24 +45,12 @@ def model(tmp_path: Path) -> Path:
     return saved(tmp_path / "m.prm", sequential("main", weighted("Linear", "fc", np.eye(2), nout=2)), (2,))
 
 
-def script(tmp_path: Path, text: str) -> str:
-    path = tmp_path / "interpreter"
-    path.write_text(text)
-    path.chmod(0o755)
-    return str(path)
-
-
-def stand_in(tmp_path: Path, run: str) -> str:
-    indented = "\n".join("    " + line for line in run.strip().splitlines())
-    return script(tmp_path, _STAND_IN.format(python=sys.executable, run=indented))
-
-
 def ones() -> dict[str, Any]:
     return {"data": np.ones((3, 2), np.float32)}
 
 
 def test_an_exchange(tmp_path: Path, model: Path, own_temporary_folder: Path) -> None:
-    engine = open_neon_external(model, interpreter=stand_in(tmp_path, _DOUBLE))
+    engine = open_neon_external(model, interpreter=stand_in(tmp_path, _DOUBLE, probe=_PROBE))
     assert (engine.name, engine.version, engine.outputs, engine.taps) == ("neon", "1.4.0", ("out0",), ("fc", "main"))
     values = engine.run(ones(), ["fc"])
     assert values["out0"].tolist() == [[2, 2]] * 3
@@ -140,7 +113,7 @@ _FAILURES = {
 @pytest.mark.parametrize("case", _FAILURES)
 def test_a_failure_is_a_clear_error_and_leaves_nothing(case: str, tmp_path: Path, model: Path, own_temporary_folder: Path) -> None:
     run, message = _FAILURES[case]
-    engine = open_neon_external(model, interpreter=stand_in(tmp_path, run))
+    engine = open_neon_external(model, interpreter=stand_in(tmp_path, run, probe=_PROBE))
     with pytest.raises(EngineError, match=message) as caught:
         engine.run(ones())
     assert caught.value.where.path == str(model)
@@ -150,7 +123,7 @@ def test_a_failure_is_a_clear_error_and_leaves_nothing(case: str, tmp_path: Path
 def test_time_runs_out_for_the_process_and_its_children(tmp_path: Path, model: Path, own_temporary_folder: Path) -> None:
     mark = tmp_path / "child"
     run = f"import subprocess; subprocess.Popen(['sh', '-c', 'sleep 1; touch {mark}']); time.sleep(60)"
-    engine = open_neon_external(model, interpreter=stand_in(tmp_path, run), timeout=0.5)
+    engine = open_neon_external(model, interpreter=stand_in(tmp_path, run, probe=_PROBE), timeout=0.5)
     start = time.monotonic()
     with pytest.raises(EngineError, match=r"stopped after 0\.5 seconds"):
         engine.run(ones())
@@ -184,9 +157,8 @@ def test_an_interpreter_without_neon(model: Path) -> None:
 
 
 def test_an_older_neon(tmp_path: Path) -> None:
-    text = _STAND_IN.format(python=sys.executable, run="    pass").replace('neon="1.4.0"', 'neon="1.3.0"')
     with pytest.raises(EngineError, match=r"has neon 1\.3\.0, not 1\.4"):
-        probe_neon(script(tmp_path, text))
+        probe_neon(stand_in(tmp_path, "pass", probe=_PROBE.replace("1.4.0", "1.3.0")))
 
 
 def test_a_hostile_file_never_reaches_the_interpreter(tmp_path: Path) -> None:
