@@ -14,10 +14,10 @@ from caffe2neon.records import ModelSpec, PinnedFile, TextFix
 from tests.conftest import shared
 
 ZOO = Path(__file__).resolve().parents[1] / "zoo.yaml"
-NAMES = (
-    "bvlc_alexnet bvlc_googlenet bvlc_reference_caffenet mobilenet_v1_1.0_224 mobilenet_v2 resnet_50 resnet_101 resnet_152"
-    " squeezenet_v1.1"
-).split()
+NAMES = [
+    *("bvlc_alexnet", "bvlc_googlenet", "bvlc_reference_caffenet", "mobilenet_v1_1.0_224", "mobilenet_v2", "resnet_50"),
+    *("resnet_101", "resnet_152", "squeezenet_v1.1"),
+]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -67,12 +68,21 @@ def _stated(url: str, root: Path, cached: Path) -> Candidate:
 
 def _find(folder: Path, pinned: PinnedFile) -> Iterator[Path]:
     """Many models call their net ``deploy.prototxt``, so a folder may hold several of that name: the checksum tells them apart."""
-    if not folder.is_dir():
-        raise FetchError("no such mirror folder", path=str(folder), remedy="give --mirror a folder that exists")
-    names = {file_name(url) for url in (pinned.url, *pinned.mirrors)}
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names.intersection(files)):
-            path = Path(parent, name)
+    held = _held(folder)
+    for name in sorted({file_name(url) for url in (pinned.url, *pinned.mirrors)}):
+        for path in held.get(name, ()):
             if path.is_file() and pinned.size in (None, path.stat().st_size):
                 yield path
+
+
+@functools.cache
+def _held(folder: Path) -> dict[str, list[Path]]:
+    """The files of a mirror by name. It is looked through once a process: a manifest asks for a thousand files."""
+    if not folder.is_dir():
+        raise FetchError("no such mirror folder", path=str(folder), remedy="give --mirror a folder that exists")
+    held: dict[str, list[Path]] = {}
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            held.setdefault(name, []).append(Path(parent, name))
+    return held

@@ -155,7 +155,7 @@ class _Tree:
             elif key.text in entries:
                 self._mistakes.add(inner, line, f"given twice, first in line {entries[key.text].line}")
             else:
-                entries[key.text] = replace(value, line=line)
+                entries[key.text] = Item(line, value.value, value.text)
         return entries
 
     def _sequence(self, path: str, depth: int) -> tuple[Item, ...]:

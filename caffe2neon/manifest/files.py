@@ -58,7 +58,7 @@ def _is_inside(member: str) -> bool:
 
 def _url_problem(url: str) -> str:
     """What is wrong with an address, or "". A path beside the manifest has no scheme."""
-    if any(character.isspace() for character in url):
+    if re.search(r"\s", url):
         return f"an address has no spaces: {url!r}"
     try:
         parts = urlsplit(url)
