@@ -65,7 +65,8 @@ def list_models(names: tuple[str, ...], groups: tuple[str, ...], manifest: Path,
     for spec in chosen:
         accuracy = f"top-1 {spec.published.topk[1]:.1f} %" if spec.published and 1 in spec.published.topk else ""
         size = f"{spec.caffemodel.size / 1e6:.1f} MB" if spec.caffemodel.size else ""
-        click.echo(f"{spec.name:{width}}  {size:>9}  {accuracy:13}  {', '.join(spec.groups)}".rstrip())
+        expect = f"  ({spec.expect}: {spec.reason})" if spec.expect != "published" else ""
+        click.echo(f"{spec.name:{width}}  {size:>9}  {accuracy:13}  {', '.join(spec.groups)}{expect}".rstrip())
 
 
 @zoo.command()

@@ -235,3 +235,21 @@ def test_add_of_a_web_page(zoo: Callable[..., Result], tmp_path: Path, server: S
     assert result.exit_code == 1
     assert "an HTML page titled 'Sign in'" in result.stderr
     assert (tmp_path / "zoo.yaml").read_bytes() == before
+
+
+def test_only_chosen_entries_are_warned_of(zoo: Callable[..., Result], tmp_path: Path) -> None:
+    entry = ENTRY.replace("sha256: {weights_digest}", "sha1: {weights_digest}")
+    digests = {"digest": "1" * 64, "weights_digest": "2" * 40}
+    _manifest(tmp_path, *(entry.format(name=name, net=name, weights=f"{name}w", more="", **digests) for name in "ab"))
+    assert zoo("list", "a").stderr.splitlines() == [
+        "warning: models.a.caffemodel.sha1: SHA-1 can be forged; pin the file by sha256 (line 5)"
+    ]
+    assert len(zoo("list").stderr.splitlines()) == 2
+
+
+@pytest.mark.usefixtures("mixed")
+def test_list_says_what_is_not_published(zoo: Callable[..., Result]) -> None:
+    lines = {line.split()[0]: line for line in zoo("list").stdout.splitlines()}
+    assert lines["as_said"].endswith("(refused: neon has no products)")
+    assert lines["loose"].endswith("(unpinned: nobody says its hash)")
+    assert lines["fine"].rstrip() == "fine"
