@@ -24,6 +24,7 @@ convert: $(VENV)/.run
 	@$(BIN)/caffe2neon zoo build $(MODEL) $(OPTIONS)
 
 test: lint
+	@scripts/setup_browser.sh
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.test

@@ -111,7 +111,9 @@ def build(
       caffe2neon zoo build --group ilsvrc12 --mirror downloads/ --dataset ilsvrc12=val/
     """
     from caffe2neon.pipeline import Options, build_model
+    from caffe2neon.publish import INDEX
     from caffe2neon.report import summary, write_report
+    from caffe2neon.report.page import write_page
 
     read, chosen = _choose(manifest, names, groups)
     places = _parse_datasets(datasets, read)
@@ -143,6 +145,8 @@ def build(
     finally:  # whoever presses Ctrl-C still learns what became of the others
         steps.close()
         write_report(outcomes, report, root=output)
+        if (output / INDEX).exists():
+            write_page(output)
     width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
     click.echo(summary(outcomes, chosen, width=max(80, width)))
     sys.exit(any(outcome.status == "failed" for outcome in outcomes))
@@ -193,4 +197,5 @@ def _show_plan(chosen: tuple[ModelSpec, ...], manifest: Manifest, cache: Path, m
             click.echo(f"{spec.name}: {first.action:8}  {first.url}")
 
 
-import caffe2neon.cli.zoo_files  # noqa: E402, F401 - adds its commands to the group above
+import caffe2neon.cli.zoo_files  # noqa: E402 - adds its commands to the group above
+import caffe2neon.cli.zoo_page  # noqa: E402, F401

@@ -69,7 +69,7 @@ def _row(outcome: Outcome, spec: ModelSpec | None) -> tuple[str, ...]:
         _accuracy(outcome.evaluation, spec, 1),
         _accuracy(outcome.evaluation, spec, 5),
         f"{outcome.parity.worst:.1e}" if outcome.parity else "-",
-        _size(size) if size is not None else "-",
+        size_text(size) if size is not None else "-",
         f"{outcome.stage}: {outcome.reason}" if outcome.status == "failed" and outcome.stage else outcome.reason,
     )
 
@@ -80,8 +80,8 @@ def _accuracy(evaluation: Evaluation | None, spec: ModelSpec | None, k: int) -> 
     return measured if published is None else f"{measured} ({published:.1f})"
 
 
-def _size(count: int) -> str:
-    """In decimal units, as disks and downloads are counted."""
+def size_text(count: int) -> str:
+    """A number of bytes in decimal units, as disks and downloads are counted."""
     size, unit = float(count), "B"
     for larger in ("kB", "MB", "GB"):
         if size < 999.5:
