@@ -217,3 +217,7 @@ def test_the_policy_forbids_requests_outside(browser: Browser, address: str) -> 
         with pytest.raises(TimeoutError):
             outside.accept()
         page.close()
+
+
+def test_a_desktop_shows_every_column(page: Page) -> None:
+    assert page.locator("#models .scroll").evaluate("element => element.scrollWidth <= element.clientWidth")
