@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,13 +11,14 @@ from urllib.parse import urlsplit
 from caffe2neon import __version__
 from caffe2neon.caffe import net_text, read_weights
 from caffe2neon.convert import convert
-from caffe2neon.errors import AccuracyError, Caffe2NeonError, DataError, GraphError, located
+from caffe2neon.errors import AccuracyError, Caffe2NeonError, DataError, GraphError, UsageError, located
 from caffe2neon.evaluate import labels_file
 from caffe2neon.expectation import net_of, unpublished
 from caffe2neon.fetch import fetch, fetch_file
 from caffe2neon.files import digest, json_bytes, write_bytes
 from caffe2neon.labels import builtin_map, class_order, remap
 from caffe2neon.neon import write_prm
+from caffe2neon.picture import draw_file
 from caffe2neon.publish import StagedBuild, build_id, find_build, read_measured, staged_build, update_index
 from caffe2neon.records import (
     JSON,
@@ -182,6 +183,8 @@ def _publish(job: Job) -> Job:
     assert job.net is not None
     folder, name = job.stage.folder, job.spec.name
     write_bytes(folder / f"{name}.prototxt", net_text(job.net).encode())
+    with suppress(UsageError):  # too tangled to draw: the page does without
+        write_bytes(folder / f"{name}.svg", draw_file(job.prm))
     write_bytes(folder / "model.json", json_bytes(_model_json(job)))
     write_bytes(folder / "parity.json", json_bytes(to_json(job.parity)))
     if job.evaluation is not None:

@@ -66,7 +66,7 @@ def load(path: Path) -> Any:
 
 
 def test_a_build_has_these_files_and_sums(published: Path) -> None:
-    names = ["SHA256SUMS", "digits.prm", "digits.prototxt", "evaluation.json", "model.json", "parity.json"]
+    names = ["SHA256SUMS", "digits.prm", "digits.prototxt", "digits.svg", "evaluation.json", "model.json", "parity.json"]
     assert sorted(path.name for path in published.iterdir()) == names
     assert re.fullmatch("[0-9a-f]{16}", published.name)
     sums = {name: digest for digest, name in map(str.split, (published / "SHA256SUMS").read_text().splitlines())}
