@@ -23,49 +23,50 @@ from caffe2neon.records import NeonContainer, Shape
 _OWNS_DELTA = frozenset({"Convolution", "Deconvolution", "Linear", "Pooling", "BatchNorm", "LRN", "Activation", "SkipNode"})
 
 
-def within_buffers(root: NeonContainer, shape: Shape) -> NeonContainer:
-    """The same model, in a form that neon can allocate.
+def within_buffers(root: NeonContainer, shape: Shape, notes: list[str]) -> NeonContainer:
+    """The same model, in a form that neon can allocate; ``notes`` is told what that costs.
 
     Raises:
         Refused: an arm that holds another container and a Pooling.
     """
     if root.kind == "Sequential":
-        return _within(root, shape)[0]
+        return _within(root, shape, notes)[0]
     shapes: dict[str, Shape] = {}
     branches: list[NeonContainer] = []
     for branch in root.layers:
         assert isinstance(branch, NeonContainer)
-        fitted, passed = _within(branch, shapes[branch.layers[0].name] if branches else shape)
+        fitted, passed = _within(branch, shapes[branch.layers[0].name] if branches else shape, notes)
         shapes.update(passed)
         branches.append(fitted)
     return replace(root, layers=tuple(branches))
 
 
-def _within(branch: NeonContainer, shape: Shape) -> tuple[NeonContainer, dict[str, Shape]]:
+def _within(branch: NeonContainer, shape: Shape, notes: list[str]) -> tuple[NeonContainer, dict[str, Shape]]:
     """``branch`` with arms that neon can allocate, and the shape at each of its BranchNodes."""
-    branch = hoisted(branch, shape)
+    branch = hoisted(branch, shape, notes)
     shapes = [shape]
     for item in branch.layers:
         shapes.append(out_shape(item, shapes[-1]))
     passed = {item.name: before for item, before in zip(branch.layers, shapes, strict=False) if item.kind == "BranchNode"}
     largest = max(map(features, shapes[1:-1]), default=0)
     fitted = [
-        _fit_arms(item, before, largest) if isinstance(item, NeonContainer) else item
+        _fit_arms(item, before, largest, notes) if isinstance(item, NeonContainer) else item
         for item, before in zip(branch.layers, shapes, strict=False)
     ]
     needed = max((_widest(item, before) for item, before in zip(fitted, shapes, strict=False)), default=0)
     if needed > largest:
+        notes.append(f"{branch.name}: its arms are wider than its trunk; neon gets buffers for them by copies of the trunk's input")
         first = 1 if fitted[0].kind in ("BranchNode", "SkipNode") else 0
         fitted[first:first] = _large_input(branch.name, shape, needed)
     return replace(branch, layers=tuple(fitted)), passed
 
 
-def _fit_arms(container: NeonContainer, shape: Shape, largest: int) -> NeonContainer:
-    arms = (_fit(arm, shape, largest) for arm in container.layers if isinstance(arm, NeonContainer))
+def _fit_arms(container: NeonContainer, shape: Shape, largest: int, notes: list[str]) -> NeonContainer:
+    arms = (_fit(arm, shape, largest, notes) for arm in container.layers if isinstance(arm, NeonContainer))
     return replace(container, layers=tuple(arms))
 
 
-def _fit(arm: NeonContainer, shape: Shape, largest: int) -> NeonContainer:
+def _fit(arm: NeonContainer, shape: Shape, largest: int, notes: list[str]) -> NeonContainer:
     """Wrap the arm's content where it must be, or where that is the cheaper way round."""
     nests = any(isinstance(item, NeonContainer) for item in arm.layers)
     pools = any(layer.kind == "Pooling" for layer in arm.walk())
@@ -81,6 +82,7 @@ def _fit(arm: NeonContainer, shape: Shape, largest: int) -> NeonContainer:
     content = list(arm.layers)
     if isinstance(content[-1], NeonContainer):
         content.append(skip_node(f"{content[-1].name}_end"))
+    notes.append(f"{arm.name}: wrapped in one more Sequential, which has no delta buffers and serves inference only")
     return replace(arm, layers=(sequential(content, f"{arm.name}_wrapped"),))
 
 

@@ -18,7 +18,7 @@ from caffe2neon.convert.shapes import out_shape
 from caffe2neon.records import NeonContainer, Shape
 
 
-def hoisted(branch: NeonContainer, shape: Shape) -> NeonContainer:
+def hoisted(branch: NeonContainer, shape: Shape, notes: list[str]) -> NeonContainer:
     """The same branch, every inner fork that can and must be moved out moved out; the others stay, for the caller to judge."""
     items: list[Item] = []
     waiting = list(branch.layers)
@@ -27,6 +27,7 @@ def hoisted(branch: NeonContainer, shape: Shape) -> NeonContainer:
         item = waiting.pop(0)
         moved = _moved(item, current) if isinstance(item, NeonContainer) else None
         if moved is not None:
+            notes.append(f"{item.name}: a fork inside an arm runs on the trunk first, and one-hot convolutions take it from there")
             waiting[:0] = moved
             continue
         items.append(item)

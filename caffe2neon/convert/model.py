@@ -83,7 +83,7 @@ def convert(
     assembler = Assembler(making.made, graph.net.sha256[:12])
     shape = _input_shape(layout.trunk.source)
     try:
-        root = within_buffers(frozen_sides(assembler.root(layout, name), shape, notes), shape)
+        root = within_buffers(frozen_sides(assembler.root(layout, name), shape, notes), shape, notes)
     except Refused as refused:
         raise UnsupportedError([_structural(layout, refused)]) from None
     outputs = [_end(chain) for chain in (layout.trunk, *layout.sides)]

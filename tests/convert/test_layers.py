@@ -280,5 +280,5 @@ def test_how_much_larger_dense_weights_are_is_noted() -> None:
     net = parse(DATA, conv("c", "data", 6, "kernel_size: 3 group: 3 dilation: 2"))
     # 3 groups, and a window of 25 taps for 9
     assert converted(net, random_weights(net)).meta["notes"] == [
-        "c: group 3 and dilation 2×2 written as dense weights, 8.33 times as large"
+        "c: group 3 and dilation 2×2 written as dense weights, 8.333 times as large"
     ]
