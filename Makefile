@@ -3,6 +3,8 @@
 #   make zoo ENTRIES="bvlc_alexnet" or GROUP=ilsvrc12   build more; MIRROR=dir, DATASET=ilsvrc12=dir
 #   make convert MODEL=digits       build one entry
 #   make test | lint | bench | clean
+#   make image-cpu | image          the image with the real neon and Caffe; BUILD_ARGS="--build-arg ..." for mirrors; DOCKER=podman
+#   make image-test                 the tests of the image: IMAGE=caffe2neon:cpu
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -13,7 +15,15 @@ BIN    := $(VENV)/bin
 CHOICE  = $(ENTRIES) $(if $(GROUP),--group $(GROUP)) $(if $(ENTRIES)$(GROUP),,--group bundled)
 OPTIONS = --output $(OUTPUT) $(if $(MIRROR),--mirror $(MIRROR)) $(if $(DATASET),--dataset $(DATASET))
 
-.PHONY: zoo convert test lint bench proto clean
+DOCKER    ?= docker
+IMAGE     ?= caffe2neon:cpu
+# Ubuntu's base names no snapshot of its archive, so one is named here.
+CUDA_BASE ?= nvidia/cuda:11.8.0-devel-ubuntu22.04@sha256:94fd755736cb58979173d491504f0b573247b1745250249415b07fefc738e41f
+CUDA_APT  ?= https://snapshot.ubuntu.com/ubuntu/20250601T000000Z
+IMAGE_ARGS = --build-arg VERSION=$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+             --build-arg REVISION=$(shell git rev-parse HEAD 2>/dev/null) $(BUILD_ARGS)
+
+.PHONY: zoo convert test lint bench proto clean image image-cpu image-test
 
 zoo: $(VENV)/.run
 	@$(BIN)/caffe2neon zoo build $(CHOICE) $(OPTIONS)
@@ -36,6 +46,16 @@ bench: $(VENV)/.test
 
 proto: $(VENV)/.test
 	cd caffe2neon/caffe && ../../$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. caffe.proto
+
+image-cpu:
+	$(DOCKER) build -f docker/Dockerfile $(IMAGE_ARGS) -t caffe2neon:cpu .
+
+image:
+	$(DOCKER) build -f docker/Dockerfile --build-arg VARIANT=cuda --build-arg BASE=$(CUDA_BASE) --build-arg APT_MIRROR=$(CUDA_APT) \
+		$(IMAGE_ARGS) -t caffe2neon:cuda .
+
+image-test: $(VENV)/.test
+	CAFFE2NEON_IMAGE=$(IMAGE) CAFFE2NEON_DOCKER="$(DOCKER)" $(BIN)/python -m pytest -m container tests/test_image.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

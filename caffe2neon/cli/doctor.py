@@ -10,7 +10,8 @@ import click
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def doctor(as_json: bool) -> None:
+@click.option("--strict", is_flag=True, help="Fail unless all work, the real neon and Caffe too; the image's health check.")
+def doctor(as_json: bool, strict: bool) -> None:
     """Say which engines work here, with versions, each proved by a tiny forward pass.
 
     \b
@@ -26,4 +27,4 @@ def doctor(as_json: bool) -> None:
         for finding in findings:
             state = "ok" if finding.works else "needed, fails" if finding.required else "not here"
             click.echo(f"{finding.name:15} {state:13} {finding.detail}")
-    sys.exit(any(finding.required and not finding.works for finding in findings))
+    sys.exit(any((strict or finding.required) and not finding.works for finding in findings))

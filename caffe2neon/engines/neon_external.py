@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from caffe2neon.records import Array, Shape
 
 #: Names the Python 2.7 that can import neon.
 VARIABLE = "CAFFE2NEON_NEON_PYTHON"
+#: Says "gpu" where neon is to take a GPU that it has kernels for; else it computes on the CPU.
+BACKEND = "CAFFE2NEON_NEON_BACKEND"
 #: neon's CPU backend loops over pixels in Python, whatever the batch: large batches cost little more than small ones.
 LARGEST_BATCH = 64
 
@@ -75,7 +78,7 @@ def open_neon_external(
 
 def _probe(worker: WorkerProcess) -> str:
     with tempfile.TemporaryDirectory(prefix="caffe2neon-") as folder:
-        return _version(worker, worker.exchange(Path(folder), {"task": "probe"}, PROBE_TIMEOUT))
+        return _version(worker, worker.exchange(Path(folder), {"task": "probe", "backend": _backend()}, PROBE_TIMEOUT))
 
 
 def _run(worker: WorkerProcess, path: Path, data: Array, taps: Sequence[str]) -> tuple[list[Array], dict[str, Array]]:
@@ -84,8 +87,16 @@ def _run(worker: WorkerProcess, path: Path, data: Array, taps: Sequence[str]) ->
         folder = Path(name)
         np.save(folder / "input.npy", data)
         batch = min(len(data), LARGEST_BATCH)
-        request = {"task": "run", "model": str(path.absolute()), "input": str(folder / "input.npy"), "batch": batch}
-        response = worker.exchange(folder, {**request, "taps": list(taps), "memory": worker.memory})
+        request = {
+            "task": "run",
+            "backend": _backend(),
+            "model": str(path.absolute()),
+            "input": str(folder / "input.npy"),
+            "batch": batch,
+            "taps": list(taps),
+            "memory": worker.memory,
+        }
+        response = worker.exchange(folder, request)
         _version(worker, response)
         outputs, tapped = response.get("outputs"), response.get("taps")
         if not isinstance(outputs, list) or not isinstance(tapped, dict):
@@ -107,7 +118,11 @@ def _version(worker: WorkerProcess, response: Mapping[str, Any]) -> str:
         raise worker.garbage("it lacks neon's version")
     if version.split(".")[:2] != ["1", "4"]:
         raise EngineError(f"{worker.interpreter!r} has neon {version}, not 1.4", remedy=_SETUP)
-    return version
+    return f"{version} on a GPU" if response.get("backend") == "gpu" else version
+
+
+def _backend() -> str:
+    return "gpu" if os.environ.get(BACKEND) == "gpu" else "cpu"
 
 
 class _NeonExternal:

@@ -4,16 +4,18 @@ Called as ``INTERPRETER neon_worker.py REQUEST RESPONSE``. Both are JSON files; 
 
 Request, protocol 1::
 
-    {"protocol": 1, "task": "probe"}
-    {"protocol": 1, "task": "run", "model": FILE.prm, "input": FILE.npy, "batch": n, "taps": [layer, ...], "memory": bytes or 0}
+    {"protocol": 1, "task": "probe", "backend": "cpu" or "gpu"}
+    {"protocol": 1, "task": "run", "backend": ..., "model": FILE.prm, "input": FILE.npy, "batch": n, "taps": [layer, ...],
+     "memory": bytes or 0}
 
 ``input`` is float32, (N, C, H, W) or (N, n). neon's batch size is fixed for a process, so N is cut into batches of ``batch``, the
-last one filled up with copies of its last example, whose results are dropped. ``memory`` limits the address space.
+last one filled up with copies of its last example, whose results are dropped. ``memory`` limits the address space. ``gpu`` is
+taken where neon finds one of compute capability 5.x, for which its kernels are made; elsewhere the CPU computes.
 
 Response::
 
-    {"protocol": 1, "neon": "1.4.0", "numpy": "1.9.3"}                                                     probe
-    {"protocol": 1, "neon": ..., "numpy": ..., "outputs": ["out0.npy", ...], "taps": {name: "tap0.npy"}}   run
+    {"protocol": 1, "neon": "1.4.0", "numpy": "1.9.3", "backend": "cpu" or "gpu"}                          probe
+    {"protocol": 1, "neon": ..., "numpy": ..., "backend": ..., "outputs": ["out0.npy", ...], "taps": {name: "tap0.npy"}}   run
     {"protocol": 1, "stage": "import" | "load" | "initialize" | "fprop", "error": "TypeError: ..."}        neon refused
 
 Arrays in it are float32 with the batch axis first and the layer's shape after it; a vector has one axis. A tap is a copy of what
@@ -56,7 +58,7 @@ def main(arguments):
         return 2
     job = Job(os.path.dirname(arguments[1]))
     try:
-        job.probe()
+        job.probe(request["backend"])
         if request["task"] == "run":
             job.run(request)
     except (Exception, SystemExit) as error:
@@ -74,11 +76,11 @@ class Job(object):
         self.stage = "import"
         self.response = {}
 
-    def probe(self):
+    def probe(self, backend):
         import neon
         import numpy
 
-        self.response = {"neon": neon.__version__, "numpy": numpy.__version__}
+        self.response = {"neon": neon.__version__, "numpy": numpy.__version__, "backend": device(backend)}
 
     def run(self, request):
         import numpy as np
@@ -90,7 +92,8 @@ class Job(object):
         self.stage = "load"
         data = np.load(request["input"])
         batch = request["batch"]
-        backend = gen_backend(backend="cpu", batch_size=batch, rng_seed=0)
+        self.response["backend"] = device(request["backend"])
+        backend = gen_backend(backend=self.response["backend"], batch_size=batch, rng_seed=0)
         model = Model(load(request["model"]))
         self.stage = "initialize"
         shape = data.shape[1:]
@@ -128,6 +131,12 @@ class Job(object):
         whole = np.concatenate(parts, axis=1).T[:count].reshape((count,) + tuple(int(n) for n in shape))
         np.save(os.path.join(self.folder, name), np.ascontiguousarray(whole, dtype=np.float32))
         return name
+
+
+def device(asked):
+    from neon.backends.util.check_gpu import get_compute_capability
+
+    return "gpu" if asked == "gpu" and int(get_compute_capability()) == 5 else "cpu"
 
 
 def load(path):

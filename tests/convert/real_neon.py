@@ -25,7 +25,7 @@ def run_in_neon(python: str, models: Mapping[str, tuple[NeonModel, Array]], fold
         write_prm(model, place / "net.prm")
         np.save(place / "input.npy", float32(x))
         task = {"model": str(place / "net.prm"), "input": str(place / "input.npy"), "batch": len(x), "taps": [], "memory": 0}
-        requests.append({**task, "folder": str(place)})
+        requests.append({**task, "backend": "cpu", "folder": str(place)})
     (folder / "requests.json").write_text(json.dumps(requests))
     jobs = Path(neon_external.__file__).with_name("neon_worker.py")
     batch = Path(__file__).with_name("neon_batch_worker.py")

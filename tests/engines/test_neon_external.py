@@ -17,7 +17,7 @@ import pytest
 
 from caffe2neon.engines import neon_external, open_neon
 from caffe2neon.engines.base import Engine
-from caffe2neon.engines.neon_external import VARIABLE, open_neon_external, probe_neon
+from caffe2neon.engines.neon_external import BACKEND, VARIABLE, open_neon_external, probe_neon
 from caffe2neon.errors import Caffe2NeonError, EngineError, PrmError
 from tests.engines.neon_models import activation, container, layer, saved, sequential, weighted
 from tests.engines.stand_ins import script, stand_in
@@ -76,6 +76,12 @@ def test_what_the_worker_is_asked(model: Path) -> None:
     run = asked[1]
     assert (run["task"], run["protocol"], run["batch"], run["timeout"], run["memory"]) == ("run", 1, 64, 7, 1 << 30)
     assert (run["model"], run["taps"], run["threads"]) == (str(model), [], "2")
+
+
+def test_a_gpu_is_asked_for_and_named(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(BACKEND, "gpu")
+    probe = 'answer(neon="1.4.0", numpy="1.9.3", backend=request["backend"])'
+    assert open_neon_external(model, interpreter=stand_in(tmp_path, _DOUBLE, probe=probe)).version == "1.4.0 on a GPU"
 
 
 _FAILURES = {
@@ -255,7 +261,7 @@ def test_the_worker_itself_refuses_a_hostile_file(tmp_path: Path, neon_python: s
     evil.write_bytes(b"cos\nsystem\n(S'touch %s'\ntR." % str(mark).encode())
     np.save(tmp_path / "input.npy", np.ones((1, 2), np.float32))
     files = {"model": str(evil), "input": str(tmp_path / "input.npy")}
-    request = {"protocol": 1, "task": "run", **files, "batch": 1, "taps": [], "memory": 0}
+    request = {"protocol": 1, "task": "run", "backend": "cpu", **files, "batch": 1, "taps": [], "memory": 0}
     (tmp_path / "request.json").write_text(json.dumps(request))
     worker = Path(neon_external.__file__).with_name("neon_worker.py")
     subprocess.run([neon_python, str(worker), str(tmp_path / "request.json"), str(tmp_path / "response.json")], check=True)
@@ -263,3 +269,12 @@ def test_the_worker_itself_refuses_a_hostile_file(tmp_path: Path, neon_python: s
     assert response["stage"] == "load"
     assert "asks for os.system" in response["error"]
     assert not mark.exists()
+
+
+@pytest.mark.neon
+def test_without_a_gpu_the_cpu_computes(tmp_path: Path, neon_python: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(BACKEND, "gpu")
+    path = saved(tmp_path / "m.prm", sequential("main", weighted("Linear", "fc", np.eye(2), nout=2)), (2,))
+    engine = real(path, neon_python)
+    assert engine.version.startswith("1.4.0")
+    assert engine.run(ones())[engine.outputs[0]].tolist() == [[1, 1]] * 3

@@ -1,0 +1,37 @@
+"""``caffe2neon doctor``: what works, in a table and as JSON, and when it fails."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner, Result
+
+from caffe2neon.cli import main
+
+
+@pytest.fixture(autouse=True)
+def bare_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("CAFFE2NEON_NEON_PYTHON", "CAFFE2NEON_CAFFE_PYTHON"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+def doctor(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["doctor", *arguments])
+
+
+def test_the_embedded_engines_are_enough() -> None:
+    result = doctor("--json")
+    assert result.exit_code == 0
+    found = {entry["name"]: entry for entry in json.loads(result.output)}
+    assert {name for name, entry in found.items() if entry["works"]} == {"neon-embedded", "caffe-embedded"}
+    assert "CAFFE2NEON_CAFFE_PYTHON" in found["caffe"]["detail"]
+    assert "CAFFE2NEON_NEON_PYTHON" in found["neon"]["detail"]
+
+
+def test_strict_wants_the_real_programs_too() -> None:
+    result = doctor("--strict")
+    assert result.exit_code == 1
+    states = {line.split()[0]: line[16:29].strip() for line in result.output.splitlines()}
+    assert states["caffe"] == states["neon"] == "not here"
+    assert states["caffe-embedded"] == states["neon-embedded"] == "ok"
