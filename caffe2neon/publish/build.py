@@ -31,8 +31,11 @@ def find_build(root: Path, name: str, build: str, *, verify: bool = False) -> Pu
 
 def look_into(folder: Path, name: str, build: str, *, verify: bool = False) -> Publication | None:
     """:func:`find_build` for a folder anywhere."""
-    sums = _read_sums(folder / SUMS)
-    if sums is None or not required(name) <= sums.keys():
+    try:
+        sums = parse_sums((folder / SUMS).read_bytes(), str(folder / SUMS))
+    except (OSError, PublishError):
+        return None
+    if not required(name) <= sums.keys():
         return None
     files = {file: folder / file for file in sums}
     if not all(path.is_file() for path in files.values()):
@@ -57,7 +60,7 @@ def build_folder(root: Path, name: str, build: str) -> Path:
         PublishError: a name that would lead elsewhere.
     """
     for part in (name, build):
-        if not part or part.startswith(".") or Path(part).name != part:
+        if not is_plain(part):
             raise PublishError(f"{part!r} cannot name a folder of the published zoo")
     return root / name / build
 
@@ -67,10 +70,27 @@ def format_sums(sums: Mapping[str, str]) -> bytes:
     return "".join(f"{sums[file]}  {file}\n" for file in sorted(sums)).encode()
 
 
-def _read_sums(path: Path) -> dict[str, str] | None:
+def parse_sums(data: bytes, path: str) -> dict[str, str]:
+    """File names to sha256, from the bytes of a ``SHA256SUMS`` that is called ``path``.
+
+    Raises:
+        PublishError: a line that is none, a name twice, or one that leads out of the build's folder.
+    """
+    sums: dict[str, str] = {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return None
-    matches = [re.fullmatch(r"([0-9a-f]{64})  ([^/]+)", line) for line in lines]
-    return {match[2]: match[1] for match in matches if match} if all(matches) else None
+        lines = data.decode().splitlines()
+    except UnicodeDecodeError as error:
+        raise PublishError("not a list of checksums: not UTF-8", path=path) from error
+    for number, line in enumerate(lines, 1):
+        match = re.fullmatch(r"([0-9a-f]{64})  (.+)", line)
+        if match is None:
+            raise PublishError("not a list of checksums, which says SHA-256, two blanks, name", path=path, line=number)
+        if not is_plain(match[2]) or match[2] in sums or match[2] == SUMS:
+            raise PublishError(f"{match[2]!r} cannot be a file of a build", path=path, line=number)
+        sums[match[2]] = match[1]
+    return sums
+
+
+def is_plain(name: str) -> bool:
+    """Whether ``name`` is that of a file in a folder on any system, and leads nowhere else."""
+    return re.fullmatch(r"[^/\\:\x00-\x1f\x7f]+", name) is not None and not name.startswith(".")

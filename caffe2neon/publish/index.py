@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from caffe2neon.errors import PublishError
 from caffe2neon.files import cannot_write, json_bytes, write_bytes
+from caffe2neon.publish.build import is_plain, look_into
 from caffe2neon.publish.lock import locked
 from caffe2neon.publish.measured import EVALUATION, PARITY, read_record
 from caffe2neon.records import JSON, Publication
 
 INDEX = "index.json"
 SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the index says of a model.
+
+    ``files`` maps names to sha256, ``sizes`` to bytes; ``accuracy`` maps ``top1``… to percent.
+    """
+
+    name: str
+    build: str
+    files: Mapping[str, str]
+    sizes: Mapping[str, int]
+    accuracy: Mapping[str, float] | None
+    parity: JSON
 
 
 def update_index(root: Path, publication: Publication) -> None:
@@ -25,10 +43,12 @@ def update_index(root: Path, publication: Publication) -> None:
     concurrent processes.
 
     Raises:
-        PublishError: the index there is cannot be understood, or the new one cannot be written.
+        PublishError: the index there is cannot be understood, the new one cannot be written, or the build is gone.
     """
     try:
         with locked(root):
+            if look_into(publication.path, publication.name, publication.build) is None:  # pruned since it was found
+                raise PublishError("the build was removed meanwhile", path=str(publication.path), remedy="build it again")
             write_index(root, next_index(root, publication))
     except OSError as error:
         raise cannot_write(root / INDEX, error) from error
@@ -37,7 +57,7 @@ def update_index(root: Path, publication: Publication) -> None:
 def next_index(root: Path, publication: Publication) -> bytes:
     """The index under ``root`` with ``publication`` in it. The caller holds the lock."""
     index = read_index(root)
-    index["models"][publication.name] = _entry(publication)
+    index["models"][publication.name] = entry_json(publication)
     return json_bytes(index)
 
 
@@ -58,22 +78,58 @@ def read_index(root: Path) -> dict[str, Any]:
     """
     path = root / INDEX
     try:
-        index = json.loads(path.read_bytes())
+        return parse_index(path.read_bytes(), str(path))
     except FileNotFoundError:
         return {"schema": SCHEMA, "models": {}}
     except OSError as error:
         raise PublishError(f"cannot read: {error.strerror}", path=str(path)) from error
+
+
+def parse_index(data: bytes, path: str) -> dict[str, Any]:
+    """The bytes of an index that is called ``path``.
+
+    Raises:
+        PublishError: it is damaged, or of another schema.
+    """
+    try:
+        index = json.loads(data)
     except ValueError as error:
         remedy = "move it away and publish all models again: a new one is made, and complete builds are not rebuilt"
-        raise PublishError(f"not the index of a zoo: {error}", path=str(path), remedy=remedy) from error
+        raise PublishError(f"not the index of a zoo: {error}", path=path, remedy=remedy) from error
     if not isinstance(index, dict) or index.get("schema") != SCHEMA or not isinstance(index.get("models"), dict):
-        raise PublishError(f"not the index of a zoo with schema {SCHEMA}", path=str(path), remedy="publish to another folder")
+        raise PublishError(f"not the index of a zoo with schema {SCHEMA}", path=path, remedy="publish to another folder")
     return index
 
 
-def _entry(publication: Publication) -> JSON:
-    evaluation = read_record(publication.path / EVALUATION)
-    parity = read_record(publication.path / PARITY)
+def entries(index: Mapping[str, Any], path: str) -> dict[str, Entry]:
+    """The models of an index that is called ``path``, by name, in the order of their names.
+
+    Raises:
+        PublishError: an entry says too little to find the build by, or names folders or files that lead elsewhere.
+    """
+    return {name: _entry(name, record, path) for name, record in sorted(index["models"].items())}
+
+
+def _entry(name: str, record: Any, path: str) -> Entry:
+    try:
+        build, files = record["build"], record["files"]
+        if not all(map(is_plain, (name, build, *files))):
+            raise PublishError("the entry names a folder or a file that leads elsewhere", model=name, path=path)
+        sums = {file: str(facts["sha256"]) for file, facts in files.items()}
+        sizes = {file: int(facts["size"]) for file, facts in files.items()}
+        accuracy = {str(k): float(percent) for k, percent in (record.get("accuracy") or {}).items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise PublishError("not an entry of a zoo's index", model=name, path=path) from error
+    return Entry(name, build, sums, sizes, accuracy or None, record.get("parity"))
+
+
+def entry_json(publication: Publication) -> JSON:
+    """What the index says of a build that lies in a folder."""
+    return described(publication, read_record(publication.path / EVALUATION), read_record(publication.path / PARITY))
+
+
+def described(publication: Publication, evaluation: Mapping[str, Any] | None, parity: Mapping[str, Any] | None) -> JSON:
+    """What the index says of a build that lies anywhere, with the records it holds."""
     return {
         "build": publication.build,
         "path": f"{publication.name}/{publication.build}",

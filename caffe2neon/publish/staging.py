@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from caffe2neon.errors import PublishError
-from caffe2neon.files import cannot_write, digest, sync_folder, write_bytes
+from caffe2neon.files import cannot_write, digest, json_bytes, sync_folder, write_bytes
 from caffe2neon.publish.build import SUMS, build_folder, find_build, format_sums, look_into, required
 from caffe2neon.publish.index import next_index, write_index
 from caffe2neon.publish.lock import claim, locked
-from caffe2neon.records import Publication
+from caffe2neon.publish.provenance import PROVENANCE
+from caffe2neon.records import JSON, Publication
+
+#: Made of the names and sha256 of all other files of the build.
+Statement: TypeAlias = Callable[[Mapping[str, str]], JSON]
 
 #: Under the zoo's root, so that the last step is a rename within one file system; the name is hidden from listings.
-_STAGING = ".staging"
+STAGING = ".staging"
 
 
 @dataclass(frozen=True)
@@ -31,8 +37,9 @@ class StagedBuild:
     build: str
     folder: Path
 
-    def commit(self) -> Publication:
-        """Add ``SHA256SUMS``, bring all to the disk, move the folder to ``<root>/<name>/<build>``, and then rewrite ``index.json``.
+    def commit(self, statement: Statement | None = None) -> Publication:
+        """Add ``provenance.json``, which ``statement`` makes of the others, and ``SHA256SUMS``, bring all to the disk, move the
+        folder to ``<root>/<name>/<build>``, and then rewrite ``index.json``.
 
         Builds are immutable: where an intact one of this id exists by now (another process was faster), it stays, ``folder`` is
         thrown away and the answer is the existing one. A damaged one is replaced.
@@ -41,7 +48,7 @@ class StagedBuild:
             PublishError: ``<name>.prm`` or ``model.json`` is missing, the disk is full, or the index cannot be understood.
         """
         try:
-            made = self._seal()
+            made = self._seal(statement)
             with locked(self.root):
                 existing = find_build(self.root, self.name, self.build, verify=True)
                 index = next_index(self.root, existing or made)  # first: it may fail, and then nothing must show
@@ -51,12 +58,17 @@ class StagedBuild:
             raise cannot_write(Path(error.filename or self.folder), error) from error
         return publication
 
-    def _seal(self) -> Publication:
+    def _seal(self, statement: Statement | None) -> Publication:
         files = sorted(path.name for path in self.folder.iterdir())
         if missing := sorted(required(self.name) - set(files)):
             raise PublishError(f"the build is not complete: {', '.join(missing)} missing", model=self.name)
-        write_bytes(self.folder / SUMS, format_sums({file: digest(self.folder / file) for file in files}))
-        for file in files:
+        sums = {file: digest(self.folder / file) for file in files}
+        if statement is not None:
+            data = json_bytes(statement(dict(sums)))
+            write_bytes(self.folder / PROVENANCE, data)
+            sums[PROVENANCE] = hashlib.sha256(data).hexdigest()
+        write_bytes(self.folder / SUMS, format_sums(sums))
+        for file in sums:
             _sync_file(self.folder / file)
         sync_folder(self.folder)
         made = look_into(self.folder, self.name, self.build)
@@ -89,13 +101,13 @@ def staged_build(root: Path, name: str, build: str) -> Iterator[StagedBuild]:
         PublishError: the folder cannot be made, or the disk is full.
     """
     build_folder(root, name, build)
-    staging = root / _STAGING
+    staging = root / STAGING
     folder = staging / f"{name}-{build}-{secrets.token_hex(4)}"
     try:
         root.mkdir(parents=True, exist_ok=True)
         with locked(root):
             staging.mkdir(exist_ok=True)
-            _remove_abandoned(staging)
+            remove_abandoned(staging)
             folder.mkdir()
             claimed = claim(folder)
     except OSError as error:
@@ -110,12 +122,15 @@ def staged_build(root: Path, name: str, build: str) -> Iterator[StagedBuild]:
         if claimed is not None:
             os.close(claimed)
         with contextlib.suppress(OSError), locked(root):
-            _remove_abandoned(staging)
+            remove_abandoned(staging)
             staging.rmdir()  # fails while others prepare builds
 
 
-def _remove_abandoned(staging: Path) -> None:
-    """Remove every folder that no living process has claimed. The caller holds the lock: folders are made and claimed under it."""
+def remove_abandoned(staging: Path) -> None:
+    """Remove every folder in there that no living process has claimed.
+
+    The caller holds the lock: folders are made and claimed under it.
+    """
     for folder in staging.iterdir():
         claimed = claim(folder)
         if claimed is not None:
