@@ -198,4 +198,5 @@ def _show_plan(chosen: tuple[ModelSpec, ...], manifest: Manifest, cache: Path, m
 
 
 import caffe2neon.cli.zoo_files  # noqa: E402 - adds its commands to the group above
-import caffe2neon.cli.zoo_page  # noqa: E402, F401
+import caffe2neon.cli.zoo_page  # noqa: E402
+import caffe2neon.cli.zoo_store  # noqa: E402, F401
