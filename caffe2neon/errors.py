@@ -137,6 +137,10 @@ class DataError(Caffe2NeonError):
     """A data set is missing, damaged, or does not fit the model."""
 
 
+class PictureError(DataError):
+    """One picture of a data set cannot be read; the others can, and may be measured without it."""
+
+
 class AccuracyError(Caffe2NeonError):
     """A measured accuracy is below the published one by more than the tolerance."""
 

@@ -97,9 +97,11 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """Where a labelled data set lies. ``kind``: npz, idx, image_list. ``class_order``: caffe, neon, or "" where there is just one.
+    """Where a labelled data set lies.
 
-    ``path`` is the npz file, the folder of pictures, or the idx images; ``labels`` is ``val.txt`` or the idx labels.
+    ``kind``: npz, idx, image_list, folder, ilsvrc12_tar, lmdb or macrobatch. ``path`` is the file that holds it, or the folder;
+    ``labels`` is the second file that some kinds have: ``val.txt``, the idx labels, the devkit, the list of a folder's classes.
+    ``class_order``: caffe, neon, or "" for what the kind itself says, which may be that there is just one.
     """
 
     name: str
@@ -490,12 +492,37 @@ class TopK:
 
 
 @dataclass(frozen=True)
+class Counts:
+    """Raw counts over examples ``start`` to ``stop`` (left out) of a data set's ``total``: an exact part of an :class:`Evaluation`.
+
+    ``correct`` maps each k to how many of the ``count`` examples were right; ``skipped`` as in :class:`Evaluation`. Parts that
+    workers counted add up to what one would have counted.
+    """
+
+    engine: str
+    dataset: str
+    class_order: str
+    total: int
+    start: int
+    stop: int
+    correct: Mapping[int, int]
+    skipped: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> int:
+        return self.stop - self.start - len(self.skipped)
+
+
+@dataclass(frozen=True)
 class Evaluation:
+    """``count`` examples were measured; ``skipped`` says of each other one what is wrong with its picture, by name."""
+
     engine: str
     dataset: str
     count: int
     class_order: str
     topk: tuple[TopK, ...]
+    skipped: tuple[str, ...] = ()
 
     def percent(self, k: int) -> float:
         return next(t.percent for t in self.topk if t.k == k)

@@ -9,15 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from caffe2neon.errors import DataError, Where
+from caffe2neon.errors import DataError, Where, located
 from caffe2neon.evaluate.dataset import labels_file
+from caffe2neon.evaluate.pictures import Span, decode, read
 from caffe2neon.records import Array, DatasetSpec
 
 #: How many missing pictures a message names.
 _NAMED = 3
-
-#: How a JPEG and a PNG begin.
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG")
 
 
 @dataclass(frozen=True)
@@ -36,36 +34,13 @@ class ImageList:
         return len(self.files)
 
     def picture(self, index: int, channel_order: str) -> Array:
-        """8 bits, (H, W, 3), or (H, W) for GRAY, converted while decoding as Caffe's ``is_color`` asks for.
-
-        As in today's OpenCV, so in Caffe built with it: a camera's note about its orientation is obeyed, transparency dropped.
-        """
-        import cv2
-
-        path = self.root / self.files[index]
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise self._unreadable(index, f"cannot be read: {error.strerror or error}") from error
-        flag = cv2.IMREAD_GRAYSCALE if channel_order == "GRAY" else cv2.IMREAD_COLOR
-        try:
-            # From memory, not by imread: that returns the rest of a truncated JPEG in grey, and says nothing.
-            picture = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
-        except cv2.error as error:
-            raise self._unreadable(index, f"is refused by OpenCV: {error.err}") from error
-        if picture is None:
-            if not data:
-                raise self._unreadable(index, "is empty")
-            broken = data.startswith(_SIGNATURES)
-            raise self._unreadable(index, "is truncated or damaged" if broken else "is no picture that OpenCV can read")
-        return picture[..., ::-1] if channel_order == "RGB" else picture
+        """See :func:`~caffe2neon.evaluate.pictures.decode`."""
+        file, where = self.files[index], self.where(index)
+        with located(path=where.path, line=where.line):
+            return decode(file, read(Span(self.root / file, file)), channel_order)
 
     def where(self, index: int) -> Where:
         return Where(path=str(self.list_path), line=self.lines[index])
-
-    def _unreadable(self, index: int, what: str) -> DataError:
-        message = f"the picture {self.files[index]!r} {what}"
-        return DataError(message, where=self.where(index), remedy="restore that file, or drop the line")
 
 
 def open_image_list(spec: DatasetSpec) -> ImageList:

@@ -14,12 +14,9 @@ from caffe2neon.errors import DataError, EngineError, UsageError
 from caffe2neon.evaluate.dataset import Dataset
 from caffe2neon.evaluate.prefetch import batches
 from caffe2neon.evaluate.preprocess import Preprocessor
-from caffe2neon.evaluate.topk import beaten_by, top_k
-from caffe2neon.records import Array, Evaluation, Preprocess
-
-#: Examples computed at once. Measured with SqueezeNet on 2 cores: 8 to 32 are alike, at 64 activations leave the caches, and a
-#: third of the speed is lost.
-BATCH = 16
+from caffe2neon.evaluate.shards import BATCH, total
+from caffe2neon.evaluate.topk import beaten_by
+from caffe2neon.records import Array, Counts, Evaluation, Preprocess
 
 
 def evaluate(
@@ -31,13 +28,47 @@ def evaluate(
     topk: Sequence[int] = (1, 5),
     label_map: Array | None = None,
     head: str | None = None,
+    skip_bad: bool = False,
     batch: int = BATCH,
     workers: int | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Evaluation:
-    """Measure top-k accuracy; see :func:`~caffe2neon.evaluate.topk.beaten_by` for how ties count.
+    """Measure top-k accuracy over a whole data set; see :func:`count`."""
+    counts = count(
+        engine,
+        dataset,
+        preprocess,
+        model_order=model_order,
+        topk=topk,
+        label_map=label_map,
+        head=head,
+        skip_bad=skip_bad,
+        batch=batch,
+        workers=workers,
+        progress=progress,
+    )
+    return total([counts])
 
-    The result depends on neither ``batch`` nor ``workers``.
+
+def count(
+    engine: Engine,
+    dataset: Dataset,
+    preprocess: Preprocess,
+    *,
+    model_order: str,
+    topk: Sequence[int] = (1, 5),
+    label_map: Array | None = None,
+    head: str | None = None,
+    part: range | None = None,
+    skip_bad: bool = False,
+    batch: int = BATCH,
+    workers: int | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Counts:
+    """Count top-k; see :func:`~caffe2neon.evaluate.topk.beaten_by` for how ties count.
+
+    The result depends on neither ``batch`` nor ``workers``. Parts that :func:`~caffe2neon.evaluate.shards.shards` cuts may be
+    counted anywhere, and :func:`~caffe2neon.evaluate.shards.total` makes the whole of them.
 
     Args:
         engine: a model with one input, (C, H, W), and class scores: (N, C), (N, C, 1) or (N, C, 1, 1).
@@ -45,10 +76,13 @@ def evaluate(
         model_order: caffe or neon; "" for a model that has just one order, which then is the data set's.
         label_map: Caffe's index of each neon class; needed where the two orders differ.
         head: the output to measure; None is the first.
+        part: the examples to count, one after the other; None is all.
+        skip_bad: leave out pictures that cannot be read, and say so in the result.
         workers: threads that decode; None is one a core.
         progress: told, after each batch, how many examples it had.
 
     Raises:
+        PictureError: a picture cannot be read, and ``skip_bad`` is false.
         DataError: a picture or a label is bad or does not fit the model.
         EngineError: the engine failed, or a score is NaN.
         UsageError: an unknown ``head``, or a ``k`` below 1 or above the number of classes.
@@ -63,30 +97,37 @@ def evaluate(
     if output not in engine.outputs:
         raise UsageError(f"the model has no output {output!r}", remedy=f"its outputs are: {', '.join(engine.outputs)}")
 
+    examples = range(len(dataset)) if part is None else part
     labels: NDArray[np.int64] | None = None
-    correct, count = dict.fromkeys(ks, 0), 0
-    made = batches(dataset, Preprocessor(preprocess, tuple(shape)), batch=batch, workers=workers or os.cpu_count() or 1)
-    with closing(made):
-        for start, inputs in made:
-            scores = _class_scores(engine.run({input_name: inputs})[output], output)
-            if labels is None:  # only the first result tells how many classes there are
-                labels = _model_labels(dataset, scores.shape[1], model_order, label_map)
-                if ks[-1] > scores.shape[1]:
-                    raise UsageError(f"top-{ks[-1]} of {scores.shape[1]} classes means nothing", remedy="choose others: --topk")
-            if (bad := np.isnan(scores).any(axis=1)).any():
-                index = start + int(bad.argmax())
-                raise EngineError(f"output {output!r} is NaN for example {index}", where=dataset.where(index))
-            beaten = beaten_by(scores, labels[start : start + len(inputs)])
-            for k in ks:
-                correct[k] += int(np.count_nonzero(beaten < k))
-            count += len(inputs)
-            progress(len(inputs))
-    return Evaluation(
+    correct = dict.fromkeys(ks, 0)
+    skipped: list[str] = []
+    preprocessor = Preprocessor(preprocess, tuple(shape))
+    threads = workers or os.cpu_count() or 1
+    with closing(batches(dataset, preprocessor, examples, batch=batch, workers=threads, skip_bad=skip_bad)) as made:
+        for indices, inputs, wrong in made:
+            skipped += wrong
+            if len(indices):
+                scores = _class_scores(engine.run({input_name: inputs})[output], output)
+                if labels is None:  # only the first result tells how many classes there are
+                    labels = _model_labels(dataset, scores.shape[1], model_order, label_map)
+                    if ks[-1] > scores.shape[1]:
+                        raise UsageError(f"top-{ks[-1]} of {scores.shape[1]} classes means nothing", remedy="choose others: --topk")
+                if (bad := np.isnan(scores).any(axis=1)).any():
+                    index = int(indices[bad.argmax()])
+                    raise EngineError(f"output {output!r} is NaN for example {index}", where=dataset.where(index))
+                beaten = beaten_by(scores, labels[indices])
+                for k in ks:
+                    correct[k] += int(np.count_nonzero(beaten < k))
+            progress(len(indices) + len(wrong))
+    return Counts(
         engine=f"{engine.name} {engine.version}",
         dataset=dataset.name,
-        count=count,
         class_order=model_order or dataset.class_order,
-        topk=tuple(top_k(k, correct[k], count) for k in ks),
+        total=len(dataset),
+        start=examples.start,
+        stop=examples.stop,
+        correct=correct,
+        skipped=tuple(skipped),
     )
 
 

@@ -7,11 +7,12 @@ from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from caffe2neon.errors import located
+from caffe2neon.errors import PictureError, located
 from caffe2neon.evaluate.dataset import Dataset
 from caffe2neon.evaluate.preprocess import Preprocessor
 
@@ -22,44 +23,66 @@ _AHEAD = 2
 _TASK = 4
 
 
+class Batch(NamedTuple):
+    """Examples ``indices`` as ``inputs`` (n, C, H, W); ``skipped`` says of each other one of this stretch what is wrong with it."""
+
+    indices: NDArray[np.int64]
+    inputs: NDArray[np.float32]
+    skipped: tuple[str, ...]
+
+
 @dataclass
 class _Pending:
-    start: int
+    examples: range
     buffer: NDArray[np.float32]
-    tasks: list[Future[None]]
+    tasks: list[Future[dict[int, str]]]
 
 
-def batches(dataset: Dataset, preprocess: Preprocessor, *, batch: int, workers: int) -> Generator[tuple[int, NDArray[np.float32]]]:
-    """The data set in order as (index of the first example, inputs (n, C, H, W)), n = ``batch`` but for the last.
+def batches(
+    dataset: Dataset, preprocess: Preprocessor, part: range, *, batch: int, workers: int, skip_bad: bool
+) -> Generator[Batch]:
+    """Examples ``part`` of the data set in order, ``batch`` at once but for the last ones and those skipped.
 
     An array is valid until the next one is asked for: its memory is used again. Close the generator to stop early.
 
     Raises:
-        DataError: a picture cannot be read or does not fit; always the first such picture of the data set.
+        PictureError: a picture cannot be read, and ``skip_bad`` is false; always the first such picture.
+        DataError: a picture does not fit.
     """
-    starts = iter(range(0, len(dataset), batch))
+    starts = iter(range(part.start, part.stop, batch))
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
 
-    def decode(indices: range, buffer: NDArray[np.float32]) -> None:
-        for row, index in enumerate(indices):
+    def decode(examples: range, buffer: NDArray[np.float32]) -> dict[int, str]:
+        """What is wrong with the pictures that cannot be read."""
+        wrong = {}
+        for row, index in enumerate(examples):
             where = dataset.where(index)
-            with located(path=where.path, line=where.line):
-                preprocess(dataset.picture(index, preprocess.channel_order), buffer[row])
+            try:
+                with located(path=where.path, line=where.line):
+                    preprocess(dataset.picture(index, preprocess.channel_order), buffer[row])
+            except PictureError as error:
+                if not skip_bad:
+                    raise
+                wrong[index] = error.message
+        return wrong
 
     def submit(start: int, buffer: NDArray[np.float32]) -> _Pending:
-        stop = min(start + batch, len(dataset))
-        shares = [range(first, min(first + _TASK, stop)) for first in range(start, stop, _TASK)]
+        examples = range(start, min(start + batch, part.stop))
+        shares = [examples[first : first + _TASK] for first in range(0, len(examples), _TASK)]
         tasks = [pool.submit(decode, share, buffer[share.start - start :]) for share in shares]
-        return _Pending(start, buffer[: stop - start], tasks)
+        return _Pending(examples, buffer[: len(examples)], tasks)
 
     try:
-        size = (min(batch, len(dataset)), *preprocess.shape)
+        size = (min(batch, len(part)), *preprocess.shape)
         pending = deque(submit(start, np.empty(size, np.float32)) for start in islice(starts, _AHEAD + 1))
         while pending:
             done = pending.popleft()
+            wrong: dict[int, str] = {}
             for task in done.tasks:
-                task.result()
-            yield done.start, done.buffer
+                wrong |= task.result()
+            good = np.array([index for index in done.examples if index not in wrong], np.int64)
+            inputs = done.buffer[good - done.examples.start] if wrong else done.buffer
+            yield Batch(good, inputs, tuple(wrong.values()))
             if (start := next(starts, None)) is not None:
                 pending.append(submit(start, done.buffer))
     finally:

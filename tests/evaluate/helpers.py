@@ -27,6 +27,21 @@ def save(path: Path, image: Array) -> Path:
     return path
 
 
+def jpeg(image: Array) -> bytes:
+    import cv2
+
+    done, data = cv2.imencode(".jpg", image)
+    assert done
+    return data.tobytes()
+
+
+def decoded(data: bytes) -> Array:
+    """BGR, straight from OpenCV."""
+    import cv2
+
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
+
+
 def write_list(folder: Path, *lines: str, name: str = "val.txt") -> Path:
     path = folder / name
     path.write_text("".join(f"{line}\n" for line in lines))

@@ -141,8 +141,8 @@ def test_missing_npz(tmp_path: Path) -> None:
 
 
 def test_unknown_kind(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"(?s)unknown kind, 'lmdb'.*npz, idx, image_list"):
-        open_dataset(DatasetSpec("digits", "lmdb", tmp_path))
+    with pytest.raises(DataError, match=r"(?s)unknown kind, 'csv'.*npz, idx, image_list"):
+        open_dataset(DatasetSpec("digits", "csv", tmp_path))
 
 
 # ---- idx ----

@@ -216,8 +216,9 @@ def test_only_a_few_batches_are_made_ahead(monkeypatch: pytest.MonkeyPatch) -> N
     read: list[int] = []
     monkeypatch.setattr(FakeDataset, "picture", _counting(read))
     dataset = FakeDataset(plain(count=100), [0] * 100)
-    made = batches(dataset, Preprocessor(Preprocess(), (3, 2, 2)), batch=4, workers=2)
-    buffers = {id(inputs.base if inputs.base is not None else inputs) for _, (_, inputs) in zip(range(8), made, strict=False)}
+    made = batches(dataset, Preprocessor(Preprocess(), (3, 2, 2)), range(100), batch=4, workers=2, skip_bad=False)
+    eight = (inputs for _, (_, inputs, _) in zip(range(8), made, strict=False))
+    buffers = {id(inputs.base if inputs.base is not None else inputs) for inputs in eight}
     made.close()
     assert len(buffers) <= 3
     assert max(read) < (8 + 3) * 4
