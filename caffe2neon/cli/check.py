@@ -49,8 +49,8 @@ def check(
     --json prints an object:
       schema        1
       path, converts
-      layers        in the file's order, each with: layer, type, line, verdict, becomes, reason, remedy,
-                    weights (how many numbers it has in Caffe and in neon)
+      layers        in the file's order, each with: layer, type, line, verdict, becomes, reason,
+                    remedy, weights (how many numbers it has in Caffe and in neon)
       findings      what is wrong beside single layers: layer, type, line, reason, remedy
       notes         sentences for people on the whole model
       outputs, neon_layers    where it converts

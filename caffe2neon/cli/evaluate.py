@@ -40,7 +40,7 @@ def evaluate(
     \b
     Examples:
       caffe2neon evaluate lenet.prm --dataset mnist.npz --channel-order GRAY --scale 0.00390625
-      caffe2neon evaluate squeezenet.prm --dataset photos/ --class-order caffe --crop 227 --mean 104,117,123
+      caffe2neon evaluate alexnet.prm --dataset val/ --class-order caffe --crop 227 --mean 104,117,123
     """
     from caffe2neon.neon import read_prm
     from caffe2neon.records import DatasetSpec, Preprocess
