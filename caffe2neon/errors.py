@@ -147,3 +147,7 @@ class AccuracyError(Caffe2NeonError):
 
 class PublishError(Caffe2NeonError):
     """An artifact could not be written."""
+
+
+class ClusterError(Caffe2NeonError):
+    """A Dask cluster cannot be reached, or its workers cannot do this work."""

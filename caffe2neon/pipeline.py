@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -11,22 +12,22 @@ from urllib.parse import urlsplit
 from caffe2neon import __version__
 from caffe2neon.caffe import net_text, read_weights
 from caffe2neon.convert import convert
-from caffe2neon.errors import AccuracyError, Caffe2NeonError, DataError, GraphError, UsageError, located
-from caffe2neon.evaluate import labels_file
+from caffe2neon.errors import AccuracyError, Caffe2NeonError, GraphError, UsageError, located
 from caffe2neon.expectation import net_of, unpublished
 from caffe2neon.fetch import fetch, fetch_file
-from caffe2neon.files import digest, json_bytes, write_bytes
+from caffe2neon.files import json_bytes, write_bytes
 from caffe2neon.labels import builtin_map, class_order, remap
 from caffe2neon.neon import write_prm
 from caffe2neon.picture import draw_file
-from caffe2neon.publish import StagedBuild, build_id, find_build, read_measured, staged_build, update_index
+from caffe2neon.planning import Options, build_of, require_dataset
+from caffe2neon.publish import StagedBuild, find_build, read_measured, staged_build, update_index
 from caffe2neon.records import (
     JSON,
     META,
     CaffeNet,
     CaffeWeights,
-    DatasetSpec,
     Evaluation,
+    Event,
     FetchedFile,
     FetchedModel,
     Layout,
@@ -37,28 +38,15 @@ from caffe2neon.records import (
     PinnedFile,
     Progress,
     Publication,
+    Report,
     no_progress,
+    no_report,
 )
 from caffe2neon.report import to_json
 from caffe2neon.single import compare, lay_out_net, measure, source_record
 from caffe2neon.verify import require
 
-
-@dataclass(frozen=True)
-class Options:
-    """How a zoo is built. ``root`` is the manifest's folder, ``output`` the published zoo, ``workers`` threads that decode."""
-
-    root: Path
-    output: Path
-    cache: Path
-    mirrors: tuple[Path, ...] = ()
-    engine: str = "auto"
-    reference: str = "auto"
-    topk: tuple[int, ...] = (1, 5)
-    workers: int | None = None
-    evaluate: bool = True
-    offline: bool = False
-    progress: Progress = no_progress
+__all__ = ["STAGES", "Options", "build_model"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +56,7 @@ class Job:
     spec: ModelSpec
     options: Options
     stack: ExitStack = field(compare=False)
+    progress: Progress = no_progress
     fetched: FetchedModel | None = None
     net: CaffeNet | None = None
     weights: CaffeWeights | None = None
@@ -83,42 +72,41 @@ class Job:
         return self.stage.folder / f"{self.spec.name}.prm"
 
 
-def _fetch(job: Job) -> Job:
+def _look_up(job: Job) -> Job:
+    """An entry whose build lies there already is done, whether its files are still here or not: its numbers are read back."""
     spec, options = job.spec, job.options
-    if spec.dataset is not None and options.evaluate:
-        _require_dataset(spec.dataset)
+    require_dataset(spec, options)
+    publication = find_build(options.output, spec.name, build_of(spec, options))
+    if publication is None:
+        return job
+    parity, evaluation = read_measured(publication)
+    update_index(options.output, publication)
+    return replace(job, parity=parity, evaluation=evaluation, publication=publication)
+
+
+def _fetch(job: Job) -> Job:
+    options = job.options
     fetched = fetch(
-        spec,
+        job.spec,
         root=options.root,
         cache=options.cache,
         mirrors=options.mirrors,
-        progress=options.progress,
+        progress=job.progress,
         offline=options.offline,
     )
     return replace(job, fetched=fetched)
 
 
-def _prototxt(spec: ModelSpec, options: Options) -> Path:
+def _prototxt(spec: ModelSpec, options: Options, progress: Progress) -> Path:
     """The net alone, of an entry whose weights nobody needs."""
     return fetch_file(
         spec.prototxt,
         root=options.root,
         cache=options.cache,
         mirrors=options.mirrors,
-        progress=options.progress,
+        progress=progress,
         offline=options.offline,
     ).path
-
-
-def _look_up(job: Job) -> Job:
-    """An entry whose build lies there already is done: its numbers are read back."""
-    options = job.options
-    publication = find_build(options.output, job.spec.name, build_of(job))
-    if publication is None:
-        return job
-    parity, evaluation = read_measured(publication)
-    update_index(options.output, publication)
-    return replace(job, parity=parity, evaluation=evaluation, publication=publication)
 
 
 def _convert(job: Job) -> Job:
@@ -138,7 +126,7 @@ def _remap(job: Job) -> Job:
     """Reorder the classes where the entry asks for it, then write the file that all later stages read."""
     assert job.model is not None
     model = remap(job.model, builtin_map()) if job.spec.label_remap else _with_order(job.model, job.spec.class_order)
-    stage = job.stack.enter_context(staged_build(job.options.output, job.spec.name, build_of(job)))
+    stage = job.stack.enter_context(staged_build(job.options.output, job.spec.name, build_of(job.spec, job.options)))
     job = replace(job, model=model, stage=stage)
     write_prm(model, job.prm)
     return job
@@ -155,7 +143,14 @@ def _verify(job: Job) -> Job:
     options = job.options
     tolerance = job.spec.tolerance.parity
     parity = compare(
-        job.prm, job.net, job.weights, tolerance=tolerance, layers=True, engine=options.engine, reference=options.reference
+        job.prm,
+        job.net,
+        job.weights,
+        tolerance=tolerance,
+        layers=True,
+        engine=options.engine,
+        reference=options.reference,
+        threads=options.threads,
     )
     require(parity)
     return replace(job, parity=parity)
@@ -172,7 +167,8 @@ def _evaluate(job: Job) -> Job:
         engine=options.engine,
         topk=tuple(sorted({*options.topk, *(spec.published.topk if spec.published else ())})),
         workers=options.workers,
-        progress=options.progress,
+        threads=options.threads,
+        progress=job.progress,
     )
     _check_accuracy(spec, evaluation)
     return replace(job, evaluation=evaluation)
@@ -194,8 +190,8 @@ def _publish(job: Job) -> Job:
 
 #: The way of every entry, until it is published; a stage gets the job as the one before left it.
 STAGES: tuple[tuple[str, Callable[[Job], Job]], ...] = (
-    ("fetch", _fetch),
     ("look up", _look_up),
+    ("fetch", _fetch),
     ("convert", _convert),
     ("remap", _remap),
     ("verify", _verify),
@@ -204,25 +200,27 @@ STAGES: tuple[tuple[str, Callable[[Job], Job]], ...] = (
 )
 
 
-def build_model(spec: ModelSpec, options: Options) -> Outcome:
-    """Build and publish one entry. Never raises one of our errors: what went wrong is the outcome's reason."""
-    stack = ExitStack()
-    job, stage = Job(spec, options, stack), ""
+def build_model(spec: ModelSpec, options: Options, report: Report = no_report) -> Outcome:
+    """Build and publish one entry. Raises no error: what went wrong, be it a bug of ours, is the outcome's reason."""
+    stage, job = "", Job(spec, options, ExitStack())
     try:
         if spec.expect != "published":
-            return unpublished(spec, lambda: _prototxt(spec, options))
-        with stack:
+            stage = "check"
+            report(Event(spec.name, stage, "start"))
+            outcome = unpublished(spec, lambda: _prototxt(spec, options, _progress(spec, stage, report)))
+            report(Event(spec.name, stage, "end", ok=outcome.status != "failed"))
+            return outcome
+        with job.stack:
             for stage, run in STAGES:
+                report(Event(spec.name, stage, "start"))
                 with located(model=spec.name, stage=stage):
-                    job = run(job)
+                    job = run(replace(job, progress=_progress(spec, stage, report)))
+                report(Event(spec.name, stage, "end"))
                 if job.publication:
                     break
-    except Caffe2NeonError as error:
-        return Outcome(spec.name, "failed", _reason(error), stage, job.parity, job.evaluation)
-    except OSError as error:
-        return Outcome(spec.name, "failed", f"{error.filename or 'the system'}: {error.strerror or error}", stage)
-    except MemoryError:
-        return Outcome(spec.name, "failed", "not enough memory", stage)
+    except Exception as error:
+        report(Event(spec.name, stage, "end", ok=False))
+        return Outcome(spec.name, "failed", _failure(error), stage, job.parity, job.evaluation)
     publication = job.publication
     assert publication is not None
     unchanged = stage == "look up"
@@ -237,22 +235,21 @@ def build_model(spec: ModelSpec, options: Options) -> Outcome:
     )
 
 
-def build_of(job: Job) -> str:
-    """The build's id: a hash of all that decides what is in it."""
-    assert job.fetched is not None
-    spec, options = job.spec, job.options
-    dataset = spec.dataset if options.evaluate else None
-    return build_id(
-        {
-            "version": __version__,
-            "prototxt": job.fetched.prototxt.sha256,
-            "caffemodel": job.fetched.caffemodel.sha256,
-            "entry": to_json(replace(spec, dataset=None)),
-            "dataset": [dataset.name, dataset.kind, dataset.class_order, _labels_digest(dataset)] if dataset else None,
-            "engine": [options.engine, options.reference],
-            "topk": list(options.topk),
-        }
-    )
+def _progress(spec: ModelSpec, stage: str, report: Report) -> Progress:
+    return lambda step, done, total: report(Event(spec.name, stage, "progress", step, done, total))
+
+
+def _failure(error: Exception) -> str:
+    """What went wrong, for the report; a bug with its place, as nobody sees a traceback of a worker."""
+    if isinstance(error, Caffe2NeonError):
+        return _reason(error)
+    if isinstance(error, OSError):
+        return f"{error.filename or 'the system'}: {error.strerror or error}"
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    message = f"a bug in caffe2neon: {type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
+    return f"{message}\nplease report it, with the manifest's entry"
 
 
 def _reason(error: Caffe2NeonError) -> str:
@@ -260,25 +257,6 @@ def _reason(error: Caffe2NeonError) -> str:
     where = replace(error.where, model="", stage="")
     text = f"{where}: {error.message}" if str(where) else error.message
     return f"{text}\n{error.remedy}" if error.remedy else text
-
-
-def _labels_digest(dataset: DatasetSpec) -> str:
-    """Of the file that says what a data set holds."""
-    try:
-        return digest(labels_file(dataset))
-    except OSError as error:
-        raise DataError(f"cannot read: {error.strerror}", path=str(labels_file(dataset))) from error
-
-
-def _require_dataset(dataset: DatasetSpec) -> None:
-    """Before anything is downloaded: a model that cannot be measured is not published."""
-    for path in (dataset.path, labels_file(dataset)):
-        if not path.exists():
-            raise DataError(
-                f"data set {dataset.name!r} is not here, so the model cannot be measured",
-                path=str(path),
-                remedy="put it there, or point to it with --dataset NAME=PATH, or publish without accuracy: --no-evaluate",
-            )
 
 
 def _check_input(spec: ModelSpec, layout: Layout) -> None:

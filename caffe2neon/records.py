@@ -560,6 +560,31 @@ def no_progress(what: str, done: int, total: int | None) -> None:
     """A :data:`Progress` that tells nobody."""
 
 
+@dataclass(frozen=True)
+class Event:
+    """Something happened to an entry that is being built.
+
+    ``state``: start, progress or end, of ``stage``; ``ok`` is false where it ended in failure. What makes progress is called
+    ``step`` ("download x.caffemodel"); ``done`` of ``total`` (None: not known) is in bytes, of an evaluation in examples.
+    """
+
+    model: str
+    stage: str
+    state: str
+    step: str = ""
+    done: int = 0
+    total: int | None = None
+    ok: bool = True
+
+
+#: Told what happens while entries are built.
+Report: TypeAlias = Callable[[Event], None]
+
+
+def no_report(event: Event) -> None:
+    """A :data:`Report` that tells nobody."""
+
+
 def float32(array: Array) -> NDArray[np.float32]:
     """``array`` itself where it is float32, else a copy."""
     return np.asarray(array, dtype=np.float32)

@@ -124,13 +124,14 @@ def compare(
     engine: str = "auto",
     reference: str = "auto",
     batch: int = 2,
+    threads: int = 0,
 ) -> Parity:
-    """A model file against the Caffe net it was made of, on ``batch`` examples of seeded noise."""
+    """A model file against the Caffe net it was made of, on ``batch`` examples of seeded noise; ``threads`` 0 means one a core."""
     from caffe2neon.engines import open_caffe, open_neon
     from caffe2neon.verify import verify
 
-    neon = open_neon(prm, engine=engine)
-    caffe = open_caffe(net, weights, engine=reference, batch=batch)
+    neon = open_neon(prm, engine=engine, threads=threads)
+    caffe = open_caffe(net, weights, engine=reference, batch=batch, threads=threads)
     return verify(neon, caffe, meta=read_prm(prm).meta, tolerance=tolerance, layers=layers, batch=batch)
 
 
@@ -142,11 +143,13 @@ def measure(
     engine: str = "auto",
     topk: Sequence[int] = (1, 5),
     workers: int | None = None,
+    threads: int = 0,
     order: str = "",
     progress: Progress = no_progress,
 ) -> Evaluation:
     """Top-k accuracy of a model file over a data set.
 
+    ``threads`` compute, ``workers`` decode; 0 and None mean one a core.
     ``order`` says in which order the model's classes are ("caffe", "neon"); left empty, a file of ours knows: it is in neon's once
     it was remapped, and in Caffe's until then.
 
@@ -163,7 +166,7 @@ def measure(
         remedy = "say so: --class-order caffe (or neon); in a manifest, class_order under datasets"
         message = "the model's classes are in neon's order; in which order are this data set's labels?"
         raise DataError(message, path=str(dataset.path), remedy=remedy)
-    opened = open_neon(prm, engine=engine)
+    opened = open_neon(prm, engine=engine, threads=threads)
     model_order = recorded or (CAFFE if data.class_order else "")
     done = 0
 

@@ -322,7 +322,7 @@ def test_a_data_set_that_is_not_here_is_said_before_anything_is_fetched(zoo: Zoo
     zoo.datasets["pictures"] = {"kind": kind, "path": "elsewhere"}
     (zoo.folder / "small.caffemodel").unlink()
     zoo.build()
-    reason = failed(zoo, "small", "fetch")
+    reason = failed(zoo, "small", "look up")
     assert "data set 'pictures' is not here" in reason
     assert "--dataset NAME=PATH" in reason
 
@@ -343,7 +343,7 @@ def test_a_folder_of_pictures_without_its_list_fails_the_entry_alone(zoo: Zoo) -
     zoo.datasets["pictures"] = {"kind": "image_list", "path": "pictures"}
     (zoo.folder / "pictures").mkdir()
     zoo.build()
-    assert "val.txt: data set 'pictures' is not here" in failed(zoo, "aa", "fetch")
+    assert "val.txt: data set 'pictures' is not here" in failed(zoo, "aa", "look up")
     assert zoo.outcomes()["bb"]["status"] == "published"
 
 
@@ -426,16 +426,16 @@ def test_build_model_never_raises_our_errors(tmp_path: Path) -> None:
     pinned = PinnedFile("none", "sha256", "0" * 64)
     spec = ModelSpec("none", pinned, pinned, "", dataset=DatasetSpec("d", "npz", tmp_path / "none.npz"))
     options = Options(tmp_path, tmp_path / "zoo", tmp_path / "cache")
-    for each in (spec, replace(spec, dataset=None)):
+    for each, stage in ((spec, "look up"), (replace(spec, dataset=None), "fetch")):
         outcome = build_model(each, options)
         assert isinstance(outcome, Outcome)
-        assert (outcome.status, outcome.stage) == ("failed", "fetch")
+        assert (outcome.status, outcome.stage) == ("failed", stage)
         assert outcome.reason
     assert not (tmp_path / "zoo").exists()
 
 
 def test_stages_are_those_of_the_design() -> None:
-    assert [name for name, _ in STAGES] == ["fetch", "look up", "convert", "remap", "verify", "evaluate", "publish"]
+    assert [name for name, _ in STAGES] == ["look up", "fetch", "convert", "remap", "verify", "evaluate", "publish"]
 
 
 def test_a_cache_of_another_zoo_is_shared(zoo: Zoo) -> None:
@@ -449,7 +449,7 @@ def test_a_cache_of_another_zoo_is_shared(zoo: Zoo) -> None:
     assert zoo.build("--mirror", mirror).exit_code == 0
     (folder,) = zoo.builds("small")
     assert all(b"mirror" not in content for content in files_of(folder).values())
-    assert run("zoo", "build", *zoo.arguments(), "--mirror", zoo.folder / "none").exit_code == 1
+    assert run("zoo", "build", *zoo.arguments(), "--output", zoo.folder / "other", "--mirror", zoo.folder / "none").exit_code == 1
 
 
 def test_a_net_of_two_outputs_is_published_with_both(zoo: Zoo) -> None:

@@ -1,0 +1,213 @@
+"""The zoo at work: zoo build."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from caffe2neon.cli.common import FILE, TOPK, WORKERS, engine_options
+from caffe2neon.cli.zoo import _GROUP, _MANIFEST, _NAMES, _choose, zoo
+from caffe2neon.errors import UsageError
+from caffe2neon.files import cannot_write
+from caffe2neon.records import Manifest, ModelSpec, Outcome
+
+if TYPE_CHECKING:
+    from caffe2neon.cli.progress import Display
+    from caffe2neon.planning import Options
+
+
+@zoo.command()
+@_NAMES
+@_GROUP
+@_MANIFEST
+@click.option("-o", "--output", type=FILE, default=Path("zoo"), show_default=True, help="The folder to publish to.")
+@click.option("--cache", type=FILE, default=Path(".cache/caffe2neon"), show_default=True, help="Where downloads are kept.")
+@click.option("--mirror", "mirrors", type=FILE, multiple=True, help="A folder to look for files in before the network is asked.")
+@click.option("--dataset", "datasets", multiple=True, metavar="NAME=PATH", help="Where a data set of the manifest lies.")
+@click.option("--report", type=FILE, default=None, help="Write the outcomes as JSON. Default: report.json in the output folder.")
+@click.option("--no-evaluate", is_flag=True, help="Publish without measuring accuracy.")
+@TOPK
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Models at once, each in a process of its own.")
+@click.option("--threads", type=click.IntRange(1), default=None, help="Threads that compute a model. Default: its share of cores.")
+@WORKERS
+@click.option("--scheduler", default="", metavar="ADDRESS", help="Build on the Dask cluster of this scheduler: tcp://host:8786.")
+@click.option("--offline", is_flag=True, help="Never ask the network.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done with each model and why, and stop.")
+@click.option(
+    "--progress",
+    type=click.Choice(["auto", "plain", "json"]),
+    default="auto",
+    show_default=True,
+    help="Bars on a terminal, else lines; or JSON, a line each, on standard output.",
+)
+@engine_options
+def build(
+    names: tuple[str, ...],
+    groups: tuple[str, ...],
+    manifest: Path,
+    output: Path,
+    cache: Path,
+    mirrors: tuple[Path, ...],
+    datasets: tuple[str, ...],
+    report: Path | None,
+    no_evaluate: bool,
+    topk: tuple[int, ...],
+    jobs: int,
+    threads: int | None,
+    workers: int | None,
+    scheduler: str,
+    offline: bool,
+    dry_run: bool,
+    progress: str,
+    engine: str,
+    reference: str,
+) -> None:
+    """Fetch, convert, remap, verify, evaluate and publish models: all, or NAMES (globs such as 'vgg*').
+
+    One model that fails does not stop the others; the report says why, and the exit code is 1. What is published already is not
+    built again, so a build that was interrupted (Ctrl-C, exit code 130) goes on where it stopped.
+
+    \b
+    Examples:
+      caffe2neon zoo build digits
+      caffe2neon zoo build --group ilsvrc12 --jobs 4 --mirror downloads/ --dataset ilsvrc12=val/
+    """
+    from caffe2neon.cli.progress import display_for, show_forecast
+    from caffe2neon.planning import Options, forecast
+
+    if scheduler and jobs != 1:
+        raise UsageError("--jobs is for this machine; on a cluster its workers decide", remedy="leave out --jobs or --scheduler")
+    read, chosen = _choose(manifest, names, groups)
+    places = _parse_datasets(datasets, read)
+    chosen = tuple(_placed(spec, places) for spec in chosen)
+    options = Options(
+        root=read.path.parent,
+        output=output,
+        cache=cache,
+        mirrors=mirrors,
+        engine=engine,
+        reference=reference,
+        topk=topk,
+        workers=workers,
+        threads=threads or 0,
+        evaluate=not no_evaluate,
+        offline=offline,
+    )
+    if dry_run:
+        for seen in forecast(chosen, options):
+            show_forecast(seen, as_json=progress == "json")
+        return
+    report = report or output / "report.json"
+    _make_folders(output, report.parent)
+    outcomes = _run(chosen, options, jobs, scheduler, report, display_for(progress))
+    _show(outcomes, chosen, to_stderr=progress == "json")
+    sys.exit(any(outcome.status == "failed" for outcome in outcomes))
+
+
+def _run(
+    chosen: Sequence[ModelSpec], options: Options, jobs: int, scheduler: str, report: Path, display: Display
+) -> list[Outcome]:
+    """Build, and write the report whatever happens: whoever presses Ctrl-C still learns what became of the others."""
+    from caffe2neon.building import build_models
+    from caffe2neon.publish import INDEX
+    from caffe2neon.report import write_report
+    from caffe2neon.report.page import write_page
+
+    reached: dict[str, Outcome] = {}
+    interrupted = True
+    display.begin(len(chosen), jobs)
+    try:
+        with _terminated_like_interrupted():
+            if scheduler:
+                from caffe2neon.scheduling import build_on_cluster
+
+                outcomes = build_on_cluster(chosen, options, scheduler=scheduler, report=display.event)
+            else:
+                outcomes = build_models(chosen, options, jobs=jobs, report=display.event)
+            with closing(outcomes):
+                for outcome in outcomes:
+                    reached[outcome.name] = outcome
+                    display.outcome(outcome)
+        interrupted = False
+    finally:
+        display.end(Counter(outcome.status for outcome in reached.values()), interrupted=interrupted)
+        ordered = [reached[spec.name] for spec in chosen if spec.name in reached]
+        write_report(ordered, report, root=options.output)
+        if (options.output / INDEX).exists():
+            write_page(options.output)
+        if interrupted:
+            click.echo(f"{len(reached)} of {len(chosen)} models are done; the same command goes on with the others", err=True)
+    return ordered
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """A service that is stopped ends as tidily as by Ctrl-C, with the exit code that says so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _: object) -> None:
+        raise _Terminated(number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Terminated(SystemExit):
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+
+
+def _show(outcomes: Sequence[Outcome], chosen: Sequence[ModelSpec], *, to_stderr: bool) -> None:
+    from caffe2neon.report import summary
+
+    stream = sys.stderr if to_stderr else sys.stdout
+    width = shutil.get_terminal_size((100, 24)).columns if stream.isatty() else 100
+    click.echo(summary(outcomes, chosen, width=max(80, width)), err=to_stderr)
+
+
+def _make_folders(*folders: Path) -> None:
+    """Before hours of work, not after."""
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+
+
+def _placed(spec: ModelSpec, datasets: dict[str, Path]) -> ModelSpec:
+    """The entry with its data set where ``--dataset`` says it lies; labels in a file of their own lie in it or beside it."""
+    if spec.dataset is None or spec.dataset.name not in datasets:
+        return spec
+    path, labels = datasets[spec.dataset.name], spec.dataset.labels
+    if labels is not None:
+        beside = path.parent / labels.name
+        labels = beside if path.is_file() or (beside.is_file() and not (path / labels.name).is_file()) else path / labels.name
+    return replace(spec, dataset=replace(spec.dataset, path=path, labels=labels))
+
+
+def _parse_datasets(values: tuple[str, ...], manifest: Manifest) -> dict[str, Path]:
+    datasets = {}
+    for value in values:
+        name, equals, path = value.partition("=")
+        if not equals or not path:
+            raise UsageError(f"--dataset {value!r} is not NAME=PATH")
+        if name not in manifest.datasets:
+            known = ", ".join(manifest.datasets) or "none"
+            raise UsageError(f"the manifest has no data set {name!r}", remedy=f"it has: {known}")
+        datasets[name] = Path(path)
+    return datasets
