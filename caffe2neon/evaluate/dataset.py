@@ -15,6 +15,9 @@ from caffe2neon.records import Array, DatasetSpec
 #: Names that files have by custom: an image list's, ImageNet's devkit, an LMDB's, and what describes neon's macrobatches.
 VAL_LIST, DEVKIT, DATA, META = "val.txt", "ILSVRC2012_devkit_t12.tar.gz", "data.mdb", "macrobatch_meta"
 
+#: Kinds without a second file.
+_WHOLE = ("npz", "lmdb", "macrobatch")
+
 
 class Dataset(Protocol):
     """Labelled pictures. Labels are in memory; a picture is read when it is asked for, from any thread.
@@ -75,6 +78,9 @@ def open_dataset(spec: DatasetSpec) -> Dataset:
     }
     if spec.kind not in kinds:
         raise DataError(f"data set {spec.name!r} is of an unknown kind, {spec.kind!r}", remedy=f"known are: {', '.join(kinds)}")
+    if spec.labels is not None and spec.kind in _WHOLE:
+        remedy = "leave out the labels (--labels; in a manifest, labels under datasets)"
+        raise DataError(f"a data set of the kind {spec.kind} holds its labels itself", path=str(spec.path), remedy=remedy)
     with located(path=str(spec.path)):
         dataset = kinds[spec.kind](spec)
         if not len(dataset):

@@ -16,7 +16,9 @@ SCHEMA = 1
 
 _FILES = ("prototxt", "caffemodel")
 _NUMBERS = ("class_order", "label_remap", "input", "preprocess", "dataset", "published", "tolerance")
-_DATASET_KINDS = ("npz", "idx", "image_list")
+_DATASET_KINDS = ("npz", "idx", "image_list", "folder", "ilsvrc12_tar", "lmdb", "macrobatch")
+#: Kinds without a second file.
+_WHOLE_KINDS = {"npz": "an npz file", "lmdb": "an LMDB", "macrobatch": "a folder of macrobatches"}
 _ORDERS = ("caffe", "neon")
 _EXPECTED = ("published", "refused", "unpinned")
 #: What may stand in each kind of mapping; the JSON schema for editors is held to this by a test.
@@ -78,8 +80,8 @@ def _datasets(top: Section, folder: Path) -> dict[str, DatasetSpec]:
         kind = entry.choice("kind", _DATASET_KINDS, "")
         if kind == "idx":
             entry.require("labels")
-        elif kind == "npz" and "labels" in entry:
-            entry.wrong("labels", "an npz file holds its labels itself")
+        elif kind in _WHOLE_KINDS and "labels" in entry:
+            entry.wrong("labels", f"{_WHOLE_KINDS[kind]} holds its labels itself")
         labels = entry.text("labels")
         datasets[name] = DatasetSpec(
             name=name,

@@ -63,4 +63,5 @@ def _difference(record: Mapping[str, Any]) -> Difference:
 
 def _evaluation(record: Mapping[str, Any]) -> Evaluation:
     topk = tuple(TopK(**entry) for entry in record["topk"])
-    return Evaluation(record["engine"], record["dataset"], record["count"], record["class_order"], topk)
+    skipped = tuple(record.get("skipped", ()))  # older builds do not have it
+    return Evaluation(record["engine"], record["dataset"], record["count"], record["class_order"], topk, skipped)

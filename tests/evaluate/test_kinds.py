@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import lmdb
@@ -86,6 +87,13 @@ def test_a_fingerprint_changes_with_the_labels(tmp_path: Path) -> None:
     before = fingerprint(spec)
     write(spec.path, macrobatch([(ITEMS[0][0], 0), (ITEMS[1][0], 3)]), validation=2)
     assert fingerprint(spec) != before
+
+
+@pytest.mark.parametrize("kind", ["npz", "lmdb", "macrobatch"])
+def test_labels_beside_those_within_are_refused(tmp_path: Path, kind: str) -> None:
+    spec = replace(make(kind, tmp_path / "data"), labels=tmp_path / "val.txt")
+    with pytest.raises(DataError, match=f"kind {kind} holds its labels itself"):
+        open_dataset(spec)
 
 
 def test_a_list_tells_pictures_from_classes(tmp_path: Path) -> None:

@@ -201,6 +201,8 @@ def test_aliases_share_what_they_name(tmp_path: Path) -> None:
         ("path: data/val, ", "", "datasets.digits.path: required (line 24)"),
         ("image_list, path: data/val, labels: data/val.txt", "idx, path: data/val", "datasets.digits.labels: required (line 24)"),
         ("kind: image_list", "kind: npz", "datasets.digits.labels: an npz file holds its labels itself (line 24)"),
+        ("kind: image_list", "kind: lmdb", "datasets.digits.labels: an LMDB holds its labels itself (line 24)"),
+        ("kind: image_list", "kind: macrobatch", "datasets.digits.labels: a folder of macrobatches holds its labels itself"),
         ("class_order: caffe", "class_order: devkit", "datasets.digits.class_order: 'devkit' is none of caffe, neon (line 24)"),
         (f"nets/lenet.prototxt, sha256: {A}", "x", "lenet.prototxt.sha256: required"),
         ("license: none", "license: none\n    expect: refuse", "plain.expect: 'refuse' is none of published, refused, unpinned"),

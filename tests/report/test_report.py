@@ -85,6 +85,7 @@ def test_outcome_as_json(tmp_path: Path) -> None:
                 {"k": 1, "correct": 359, "percent": 99.72, "low": 98.4, "high": 99.9},
                 {"k": 5, "correct": 360, "percent": 100.0, "low": 98.9, "high": 100.0},
             ],
+            "skipped": [],
         },
         "publication": {
             "name": "digits",
