@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,8 @@ def convert_files(
     with located(stage="convert"):
         net = load_net(prototxt, options)
         layout = lay_out_net(net)
+        if preprocess is not None:
+            preprocess = _fitting(preprocess, layout.trunk.source.shape[1:])
         weights = read_weights(caffemodel)
         source = source_record(_by_hand(prototxt), _by_hand(caffemodel))
         model = convert(layout, weights, source=source, preprocess=preprocess)
@@ -102,6 +104,20 @@ def convert_files(
                 parity = compare(open_path(stream), net, weights, tolerance=tolerance, layers=True)
                 require(parity)
     return model, parity
+
+
+def _fitting(preprocess: Preprocess, shape: Shape) -> Preprocess:
+    """A preprocessing that yields ``shape``: pictures for one channel are gray.
+
+    Raises:
+        DataError: it cannot, whatever the picture.
+    """
+    from caffe2neon.evaluate import Preprocessor
+
+    if shape[:1] == (1,):
+        preprocess = replace(preprocess, channel_order="GRAY")
+    Preprocessor(preprocess, shape)
+    return preprocess
 
 
 def _by_hand(path: Path) -> FetchedFile:
@@ -145,13 +161,14 @@ def measure(
     workers: int | None = None,
     threads: int = 0,
     order: str = "",
+    skip_bad: bool = False,
     progress: Progress = no_progress,
 ) -> Evaluation:
     """Top-k accuracy of a model file over a data set.
 
     ``threads`` compute, ``workers`` decode; 0 and None mean one a core.
     ``order`` says in which order the model's classes are ("caffe", "neon"); left empty, a file of ours knows: it is in neon's once
-    it was remapped, and in Caffe's until then.
+    it was remapped, and in Caffe's until then. ``skip_bad`` leaves out pictures that cannot be read; the result names them.
 
     Raises:
         DataError: the data set is missing, damaged or does not fit; or nobody knows the order of its labels, and it matters.
@@ -182,6 +199,7 @@ def measure(
         model_order=model_order,
         topk=topk,
         label_map=builtin_map().array if model_order != data.class_order else None,
+        skip_bad=skip_bad,
         workers=workers,
         progress=advance,
     )

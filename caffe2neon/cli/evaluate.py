@@ -7,13 +7,15 @@ from pathlib import Path
 import click
 
 from caffe2neon.cli.common import FILE, TOPK, WORKERS, Steps, engine_option, order_option, preprocess_of, preprocess_options
-from caffe2neon.errors import DataError, UsageError
+from caffe2neon.evaluate import KINDS, kind_of
 
 
 @click.command()
 @click.argument("prm", type=FILE)
-@click.option("--dataset", type=FILE, required=True, help="An .npz, idx images, or the root folder of a Caffe image list.")
-@click.option("--labels", type=FILE, default=None, help="val.txt of an image list (default: in the root), or idx labels.")
+@click.option("--dataset", type=FILE, required=True, help="A file or folder with the pictures; see above.")
+@click.option("--labels", type=FILE, default=None, help="The second file of a data set that has two; see above.")
+@click.option("--kind", type=click.Choice(KINDS), default=None, help="What the data set is; by default, its contents tell.")
+@click.option("--skip-bad", is_flag=True, help="Leave out pictures that cannot be read, and name them.")
 @TOPK
 @order_option("--class-order", "the order of the data set's labels.")
 @order_option("--model-order", "overrides what the model says of itself.")
@@ -24,6 +26,8 @@ def evaluate(
     prm: Path,
     dataset: Path,
     labels: Path | None,
+    kind: str | None,
+    skip_bad: bool,
     topk: tuple[int, ...],
     class_order: str | None,
     model_order: str | None,
@@ -38,6 +42,16 @@ def evaluate(
     """Measure top-k accuracy of a model over a labelled data set.
 
     \b
+    Data sets, and what --labels is:
+      npz           images and labels in one file
+      idx           MNIST's images, plain or .gz; --labels: its labels
+      image_list    a folder of pictures; --labels: Caffe's list (default: val.txt in it)
+      folder        a folder of pictures a class; --labels: list of all classes, if need be
+      ilsvrc12_tar  ILSVRC2012_img_val.tar; --labels: the devkit (default: beside it)
+      lmdb          Caffe's database of Datums, with caffe2neon[lmdb]
+      macrobatch    a folder of neon's macrobatches
+
+    \b
     Examples:
       caffe2neon evaluate lenet.prm --dataset mnist.npz --channel-order GRAY --scale 0.00390625
       caffe2neon evaluate alexnet.prm --dataset val/ --class-order caffe --crop 227 --mean 104,117,123
@@ -46,11 +60,13 @@ def evaluate(
     from caffe2neon.records import DatasetSpec, Preprocess
     from caffe2neon.single import measure
 
-    spec = DatasetSpec(dataset.name, _kind(dataset, labels), dataset, labels, class_order or "")
+    spec = DatasetSpec(dataset.name, kind or kind_of(dataset, labels), dataset, labels, class_order or "")
     recorded = read_prm(prm).meta.get("preprocess")
     preprocess = preprocess_of(
         resize, crop, channel_order, mean, scale, Preprocess.from_record(recorded) if recorded else None
     )
+    if preprocess is None:
+        click.echo("note: the model records no preprocessing and none is given: pixels go in as they are", err=True)
     steps = Steps()
     try:
         result = measure(
@@ -61,31 +77,14 @@ def evaluate(
             topk=topk,
             workers=workers,
             order=model_order or "",
+            skip_bad=skip_bad,
             progress=steps,
         )
     finally:
         steps.close()
-    click.echo(f"{prm}: {result.count} examples of {result.dataset}, {result.engine}")
+    for message in result.skipped:
+        click.echo(f"left out: {message}", err=True)
+    left_out = f", {len(result.skipped)} left out" if result.skipped else ""
+    click.echo(f"{prm}: {result.count} examples of {result.dataset}{left_out}, {result.engine}")
     for top in result.topk:
         click.echo(f"top-{top.k}  {top.percent:6.2f} %   95 % interval {top.low:.2f} to {top.high:.2f}   ({top.correct} correct)")
-
-
-def _kind(dataset: Path, labels: Path | None) -> str:
-    """What a data set is, by its looks.
-
-    Raises:
-        DataError: it is not there.
-        UsageError: it comes with labels that do not go with it, or without those it needs.
-    """
-    if not dataset.exists():
-        raise DataError("no such data set", path=str(dataset), remedy="check the name and the folder")
-    if dataset.is_dir():
-        return "image_list"
-    if dataset.suffix == ".npz":
-        if labels:
-            raise UsageError("an .npz holds its labels itself", path=str(dataset), remedy="leave out --labels")
-        return "npz"
-    if labels is None:
-        remedy = "give the labels of idx images with --labels; an .npz is told by its name, pictures by their folder"
-        raise UsageError("this data set needs labels", path=str(dataset), remedy=remedy)
-    return "idx"

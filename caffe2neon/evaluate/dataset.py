@@ -9,13 +9,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from caffe2neon.errors import DataError, Where, located
+from caffe2neon.errors import DataError, UsageError, Where, located
 from caffe2neon.records import Array, DatasetSpec
 
 #: Names that files have by custom: an image list's, ImageNet's devkit, an LMDB's, and what describes neon's macrobatches.
 VAL_LIST, DEVKIT, DATA, META = "val.txt", "ILSVRC2012_devkit_t12.tar.gz", "data.mdb", "macrobatch_meta"
 
-#: Kinds without a second file.
+#: All kinds, and those of them without a second file.
+KINDS = ("npz", "idx", "image_list", "folder", "ilsvrc12_tar", "lmdb", "macrobatch")
 _WHOLE = ("npz", "lmdb", "macrobatch")
 
 
@@ -58,6 +59,7 @@ def open_dataset(spec: DatasetSpec) -> Dataset:
 
     Raises:
         DataError: a file is missing or damaged, a label is wrong, the data set is empty, or of an unknown kind.
+        UsageError: ``spec.labels`` is set for a kind that has its labels within.
     """
     # Each kind in its own module, imported late: listing a zoo opens no data set.
     from caffe2neon.evaluate.arrays import open_idx, open_npz
@@ -80,7 +82,7 @@ def open_dataset(spec: DatasetSpec) -> Dataset:
         raise DataError(f"data set {spec.name!r} is of an unknown kind, {spec.kind!r}", remedy=f"known are: {', '.join(kinds)}")
     if spec.labels is not None and spec.kind in _WHOLE:
         remedy = "leave out the labels (--labels; in a manifest, labels under datasets)"
-        raise DataError(f"a data set of the kind {spec.kind} holds its labels itself", path=str(spec.path), remedy=remedy)
+        raise UsageError(f"a data set of the kind {spec.kind} holds its labels itself", path=str(spec.path), remedy=remedy)
     with located(path=str(spec.path)):
         dataset = kinds[spec.kind](spec)
         if not len(dataset):

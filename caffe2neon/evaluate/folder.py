@@ -65,7 +65,8 @@ def _folders(root: Path) -> list[str]:
     except OSError as error:
         raise DataError(f"cannot read the folder of classes: {error.strerror or error}") from error
     if not names:
-        raise DataError("there is no folder of pictures here", remedy="each class has its folder")
+        remedy = "each class has its folder; a list of pictures is val.txt in it, or is given as the labels"
+        raise DataError("there is no folder of pictures here", remedy=remedy)
     return names
 
 

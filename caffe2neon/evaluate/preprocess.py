@@ -68,6 +68,10 @@ class Preprocessor:
         if len(preprocess.mean) not in (0, 1, channels):
             message = f"the mean has {len(preprocess.mean)} values, the model takes {channels} channels"
             raise DataError(message, remedy="give one value, or one a channel")
+        if not preprocess.scale:
+            raise DataError("a scale of 0 makes all pictures alike", remedy="Caffe's input is (pixel - mean) * scale: leave it at 1")
+        if len(preprocess.mean) > 1 and preprocess.channel_order == "GRAY":
+            raise DataError(f"the mean has {len(preprocess.mean)} values, a gray picture has one channel", remedy="give one value")
         crop, resize = preprocess.crop, preprocess.resize
         if crop and resize and (crop[0] > resize[0] or crop[1] > resize[1]):
             raise DataError(f"a crop of {_by(crop)} does not fit into a picture resized to {_by(resize)}")

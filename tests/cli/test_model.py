@@ -16,6 +16,7 @@ from click.testing import Result
 from caffe2neon.labels import builtin_map, write_map
 from caffe2neon.neon import read_prm, write_prm
 from caffe2neon.records import Array
+from tests.evaluate.helpers import save
 from tests.test_single import changed
 from tests.zoos import DIGITS, SMALL, SMALL_SHAPES, WIDE, WIDE_SHAPES, caffemodel, files_of, random_weights, run
 
@@ -317,13 +318,16 @@ def test_evaluate_uses_what_convert_recorded() -> None:
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--dataset", "none.npz"], 1, "none.npz: no such data set"),
-        (["--dataset", "none/"], 1, "none: no such data set"),
-        (["--dataset", "folder"], 1, "folder/val.txt: cannot read the list of pictures"),
-        (["--dataset", "digits.prototxt"], 2, "digits.prototxt: this data set needs labels"),
-        (["--dataset", "digits.prototxt", "--labels", "digits.prototxt"], 1, "these are not idx images"),
-        (["--dataset", "digits_heldout.npz", "--labels", "digits.prototxt"], 2, "an .npz holds its labels itself"),
-        (["--dataset", "page.npz"], 1, "page.npz: this is not an .npz of plain arrays"),
+        (["--dataset", "none.npz"], 1, "none.npz: cannot read the data set: No such file"),
+        (["--dataset", "none/"], 1, "none: cannot read the data set: No such file"),
+        (["--dataset", "folder"], 1, "folder: there is no folder of pictures here"),
+        (["--dataset", "folder", "--kind", "image_list"], 1, "folder/val.txt: cannot read the list of pictures"),
+        (["--dataset", "digits.prototxt"], 1, "digits.prototxt: this is no data set of a known kind"),
+        (["--dataset", "digits.prototxt", "--kind", "idx"], 1, "an idx data set needs a second file with the labels"),
+        (["--dataset", "digits.prototxt", "--kind", "idx", "--labels", "digits.prototxt"], 1, "these are not idx images"),
+        (["--dataset", "digits_heldout.npz", "--labels", "digits.prototxt"], 2, "kind npz holds its labels itself"),
+        (["--dataset", "page.npz"], 1, "page.npz: this is no data set of a known kind"),
+        (["--dataset", "page.npz", "--kind", "npz"], 1, "page.npz: this is not an .npz of plain arrays"),
         (["--dataset", "objects.npz"], 1, "objects.npz: this is not an .npz of plain arrays"),
         (["--dataset", "large.npz"], 1, "the picture is 9 x 9 with 1 channel, the model takes 8 x 8"),
         (["--dataset", "labels.npz"], 1, "label 10 of example 1 is not one of the model's 10 classes"),
@@ -344,6 +348,23 @@ def test_evaluate_with_a_wrong_data_set(folder: Path, options: list[str], code: 
     result = run("evaluate", "digits.prm", "--channel-order", "GRAY", *EMBEDDED, *options)
     assert message in error(result, code)
     assert result.stdout == ""
+
+
+def test_evaluate_leaves_out_bad_pictures_when_told_to(folder: Path) -> None:
+    archive = np.load(DATA)
+    for index, (image, label) in enumerate(zip(archive["images"][:12], archive["labels"], strict=False)):
+        save(folder / "photos" / f"{label}" / f"{index}.png", image)
+    listed = folder / "classes.txt"
+    listed.write_text("".join(f"{number}\n" for number in range(10)))
+    for name in ("2", "7"):
+        (path,) = (folder / "photos").glob(f"*/{name}.png")
+        path.write_bytes(path.read_bytes()[:-30])
+    command = ("evaluate", "digits.prm", "--dataset", "photos", "--labels", "classes.txt", *GRAY, *EMBEDDED, "--topk", "1")
+    assert re.search(r"the picture '\d/[27]\.png' is truncated or damaged\n.*--skip-bad", error(run(*command)))
+    result = run(*command, "--skip-bad")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("digits.prm: 10 examples of photos, 2 left out, neon-embedded")
+    assert len(re.findall(r"^left out: the picture '\d/[27]\.png' is truncated or damaged$", result.stderr, re.MULTILINE)) == 2
 
 
 # ---- remap ----

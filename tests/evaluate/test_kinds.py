@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from caffe2neon.caffe.caffe_pb2 import Datum
-from caffe2neon.errors import DataError
+from caffe2neon.errors import DataError, UsageError
+from caffe2neon.evaluate import KINDS as ALL_KINDS
 from caffe2neon.evaluate import fingerprint, kind_of, labels_file, open_dataset
 from caffe2neon.records import DatasetSpec
 from tests.evaluate.helpers import jpeg, picture, save, write_list
@@ -72,6 +73,10 @@ def test_a_kind_is_told_by_its_contents(tmp_path: Path, kind: str) -> None:
     assert open_dataset(spec).labels.tolist() == expected
 
 
+def test_every_kind_is_tried(tmp_path: Path) -> None:
+    assert {make(kind, tmp_path / kind).kind for kind in KINDS} == set(ALL_KINDS)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fingerprint_is_of_the_contents(tmp_path: Path, kind: str) -> None:
     one, two = (fingerprint(make(kind, tmp_path / name)) for name in ("one", "two"))
@@ -92,7 +97,7 @@ def test_a_fingerprint_changes_with_the_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["npz", "lmdb", "macrobatch"])
 def test_labels_beside_those_within_are_refused(tmp_path: Path, kind: str) -> None:
     spec = replace(make(kind, tmp_path / "data"), labels=tmp_path / "val.txt")
-    with pytest.raises(DataError, match=f"kind {kind} holds its labels itself"):
+    with pytest.raises(UsageError, match=f"kind {kind} holds its labels itself"):
         open_dataset(spec)
 
 
