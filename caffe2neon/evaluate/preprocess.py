@@ -69,7 +69,8 @@ class Preprocessor:
             message = f"the mean has {len(preprocess.mean)} values, the model takes {channels} channels"
             raise DataError(message, remedy="give one value, or one a channel")
         if not preprocess.scale:
-            raise DataError("a scale of 0 makes all pictures alike", remedy="Caffe's input is (pixel - mean) * scale: leave it at 1")
+            remedy = "Caffe's input is (pixel - mean) * scale: leave it at 1"
+            raise DataError("a scale of 0 makes all pictures alike", remedy=remedy)
         if len(preprocess.mean) > 1 and preprocess.channel_order == "GRAY":
             raise DataError(f"the mean has {len(preprocess.mean)} values, a gray picture has one channel", remedy="give one value")
         crop, resize = preprocess.crop, preprocess.resize
