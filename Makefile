@@ -1,6 +1,6 @@
 # Every target sets up what it needs; CI calls these and nothing else.
 #   make zoo                        build what is bundled (no network needed beyond the packages)
-#   make zoo ENTRIES="bvlc_alexnet" or GROUP=ilsvrc12   build more; MIRROR=dir, DATASET=ilsvrc12=dir
+#   make zoo ENTRIES="bvlc_alexnet" or GROUP=ilsvrc12   build more; MIRROR=dir, DATASET=ilsvrc12=dir, EVALUATE=no
 #   make convert MODEL=digits       build one entry
 #   make test | lint | bench | clean
 #   make image-cpu | image          the image with the real neon and Caffe; BUILD_ARGS="--build-arg ..." for mirrors; DOCKER=podman
@@ -13,7 +13,8 @@ BIN    := $(VENV)/bin
 
 # What to build: entries by name or glob, a group, or what is bundled.
 CHOICE  = $(ENTRIES) $(if $(GROUP),--group $(GROUP)) $(if $(ENTRIES)$(GROUP),,--group bundled)
-OPTIONS = --output $(OUTPUT) $(if $(MIRROR),--mirror $(MIRROR)) $(if $(DATASET),--dataset $(DATASET))
+OPTIONS = --output $(OUTPUT) $(if $(MIRROR),--mirror $(MIRROR)) $(if $(DATASET),--dataset $(DATASET)) \
+          $(if $(filter no,$(EVALUATE)),--no-evaluate)
 
 DOCKER    ?= docker
 IMAGE     ?= caffe2neon:cpu
@@ -61,7 +62,7 @@ clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 
 $(VENV)/.run: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 

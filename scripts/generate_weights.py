@@ -102,10 +102,10 @@ def main() -> int:
     parser.add_argument("caffemodel", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--phase", choices=["test", "train"], default="test")
-    parser.add_argument("--input", type=int, nargs="+", help="the shape of the data, where the net does not say it: 3 227 227")
+    parser.add_argument("--input", help="the shape of the data, where the net does not say it: 3,227,227")
     arguments = parser.parse_args()
     try:
-        shape = tuple(arguments.input) if arguments.input else None
+        shape = tuple(map(int, arguments.input.split(","))) if arguments.input else None
         generate(arguments.prototxt, arguments.caffemodel, arguments.seed, phase=arguments.phase.upper(), shape=shape)
     except Caffe2NeonError as error:
         print(f"error: {error}", file=sys.stderr)

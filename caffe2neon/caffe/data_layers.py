@@ -93,7 +93,12 @@ def _top_shape(param: LayerParameter, index: int, shape: Shape | None) -> BlobSh
     """The shape of one top. ``shape`` is the first one's; in data sets of pictures, what follows is a label an example."""
     if param.type in ("Input", "DummyData"):
         stated = _input_shape(param, index) if param.type == "Input" else _dummy_shape(param, index)
-        return BlobShape(dim=(stated.dim[0] if stated.dim else 1, *shape)) if shape and index == 0 else stated
+        if not shape or index:
+            return stated
+        if len(stated.dim) > 1 and len(stated.dim) != len(shape) + 1:
+            given, wanted = ",".join(map(str, shape)), ",".join(map(str, stated.dim[1:]))
+            raise GraphError(f"has {len(stated.dim) - 1} axes an example, the given shape {given} has {len(shape)}", remedy=f"as in {wanted}")
+        return BlobShape(dim=(stated.dim[0] if stated.dim else 1, *shape))
     batch = getattr(param, DATA_TYPES[param.type]).batch_size or 1
     if index and param.type != "HDF5Data":
         return BlobShape(dim=(batch,))

@@ -45,7 +45,7 @@ def refuse_overwriting(output: Path, *sources: Path) -> None:
     for source in sources:
         if output.exists() and source.exists() and output.samefile(source):
             message = "the output would replace a file that it is made of"
-            raise UsageError(message, path=str(output), remedy="choose another: --output")
+            raise UsageError(message, path=str(output), remedy="choose another name for the output")
 
 
 class Steps:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from caffe2neon.cli.common import FILE
+from caffe2neon.cli.common import FILE, refuse_overwriting
 
 if TYPE_CHECKING:
     from caffe2neon.inspection import Inspection, LayerFacts
@@ -68,6 +68,7 @@ def _draw(file: Path, phase: str, svg: Path) -> None:
     from caffe2neon.files import write_bytes
     from caffe2neon.picture import draw_file
 
+    refuse_overwriting(svg, file)
     write_bytes(svg, draw_file(file, phase=phase.upper()))
     click.echo(f"{svg}: {svg.stat().st_size / 1e3:.1f} kB")
 

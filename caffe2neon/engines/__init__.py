@@ -53,7 +53,7 @@ def open_neon(path: Path, *, engine: str = "auto", input_shape: Shape | None = N
 
     Args:
         engine: ``embedded``, ``neon`` (the real one, under the interpreter that CAFFE2NEON_NEON_PYTHON names), or ``auto``: the
-            real one where it works, else the embedded.
+            real one where that is set, which then must work, else the embedded.
         input_shape: (C, H, W), or (n,); None takes what the file records.
         threads: for computing; 0 means one a core.
 
@@ -63,19 +63,10 @@ def open_neon(path: Path, *, engine: str = "auto", input_shape: Shape | None = N
     """
     if engine not in ("auto", "embedded", "neon"):
         raise EngineError(f"there is no neon engine {engine!r}", remedy="the engines are auto, embedded and neon")
-    if engine == "neon" or (engine == "auto" and _neon_works()):
+    if engine == "neon" or (engine == "auto" and os.environ.get("CAFFE2NEON_NEON_PYTHON")):
         from caffe2neon.engines.neon_external import open_neon_external
 
         return open_neon_external(path, input_shape=input_shape, threads=threads)
     from caffe2neon.engines.neon_embedded import open_neon_embedded
 
     return open_neon_embedded(path, input_shape=input_shape, threads=threads)
-
-
-def _neon_works() -> bool:
-    from caffe2neon.engines.neon_external import PROGRAM, probe_neon
-
-    try:
-        return bool(PROGRAM.configured_interpreter() and probe_neon())
-    except EngineError:
-        return False

@@ -21,6 +21,9 @@ DEEPEST = 200
 #: A .gz file may unpack to this much, or to so many times its own size: floats do not pack any better.
 UNPACKED_FLOOR, _UNPACKED_RATIO = 256 << 20, 30
 
+#: Protocol 2 and above; the opcodes that a dict in protocol 0 or 1 begins with, or an object that is not welcome.
+_BEGINNINGS = (b"\x80", b"(", b"}", b"]", b"c", b"i")
+_REMEDY_NOT_CONVERTED = "a prototxt and a caffemodel are converted first: caffe2neon convert PROTOTXT CAFFEMODEL -o MODEL.prm"
 _REMEDY_NOT_A_MODEL = "neon writes such files with Model.save_params, caffe2neon with convert"
 
 
@@ -41,6 +44,8 @@ def parse_prm(data: memoryview | bytes) -> NeonModel:
     head = bytes(view[:64]).lstrip().lower()
     if head.startswith((b"<!doctype", b"<html", b"<?xml")):
         raise PrmError("an HTML page, not a neon model", remedy="open the address it came from in a browser: it leads to a page")
+    if not head.startswith(_BEGINNINGS):
+        raise PrmError("no neon model: it does not begin as a pickle does", remedy=_REMEDY_NOT_CONVERTED)
     raw = run(view)
     _reach(raw, {})
     tree = _plain(raw, {})

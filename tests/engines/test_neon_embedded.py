@@ -307,5 +307,7 @@ def test_auto_is_embedded_where_there_is_no_neon(tmp_path: Path, monkeypatch: py
     path = tiny(tmp_path, shape=(2,))
     monkeypatch.delenv("CAFFE2NEON_NEON_PYTHON", raising=False)
     assert open_neon(path).name == "neon-embedded"
+    # whoever names an interpreter wants it used: a wrong one is an error, not another engine
     monkeypatch.setenv("CAFFE2NEON_NEON_PYTHON", str(tmp_path / "none"))
-    assert open_neon(path).name == "neon-embedded"
+    with pytest.raises(EngineError, match="no interpreter"):
+        open_neon(path)

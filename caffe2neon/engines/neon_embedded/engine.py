@@ -42,7 +42,7 @@ class NeonEmbedded:
         """Of ONNX Runtime, which computes."""
         import onnxruntime
 
-        return str(onnxruntime.__version__)
+        return f"ONNX Runtime {onnxruntime.__version__}"
 
     @property
     def inputs(self) -> Mapping[str, Shape]:
