@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from caffe2neon.caffe import deploy, read_net, read_weights
 from caffe2neon.convert import check, check_types, convert
 from caffe2neon.errors import DataError, GraphError, UnsupportedError, located
@@ -15,6 +17,7 @@ from caffe2neon.graph import build_graph, lay_out, simplify
 from caffe2neon.labels import CAFFE, NEON, builtin_map, class_order, remap
 from caffe2neon.neon import read_prm, write_prm_stream
 from caffe2neon.records import (
+    Array,
     CaffeNet,
     CaffeWeights,
     DatasetSpec,
@@ -178,7 +181,8 @@ def measure(
     from caffe2neon.evaluate import evaluate, open_dataset
 
     data = open_dataset(dataset)
-    recorded = order or class_order(read_prm(prm))
+    model = read_prm(prm)
+    recorded = order or class_order(model)
     if recorded == NEON and not data.class_order:
         remedy = "say so: --class-order caffe (or neon); in a manifest, class_order under datasets"
         message = "the model's classes are in neon's order; in which order are this data set's labels?"
@@ -198,8 +202,14 @@ def measure(
         preprocess,
         model_order=model_order,
         topk=topk,
-        label_map=builtin_map().array if model_order != data.class_order else None,
+        label_map=_label_map(model) if model_order != data.class_order else None,
         skip_bad=skip_bad,
         workers=workers,
         progress=advance,
     )
+
+
+def _label_map(model: NeonModel) -> Array:
+    """Caffe's index of each of the model's classes: by the map it was reordered with, which need not be the built-in one."""
+    done = model.meta.get("remap")
+    return np.asarray(done["map"]) if done else builtin_map().array

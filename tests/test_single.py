@@ -13,6 +13,7 @@ import pytest
 from caffe2neon import engines
 from caffe2neon.caffe import read_weights
 from caffe2neon.errors import Caffe2NeonError, DataError, GraphError, LabelError, UnsupportedError, VerificationError
+from caffe2neon.labels import LabelMap, remap
 from caffe2neon.neon import read_prm, write_prm
 from caffe2neon.records import META, Array, DatasetSpec, NeonContainer, NeonLayer, NeonModel, Preprocess
 from caffe2neon.single import compare, convert_files, lay_out_net, load_net, measure
@@ -223,6 +224,23 @@ def test_labels_of_unknown_order_do_not_go_with_neons(digits: Path) -> None:
         measure(digits, HELD_OUT, PREPROCESS, engine="embedded", order="neon")
     assert raised.value.where.path == str(HELD_OUT.path)
     assert "--class-order" in raised.value.remedy
+
+
+def test_a_model_is_measured_by_the_map_it_was_remapped_with(tmp_path: Path) -> None:
+    """Not by the built-in one: what a model gets right does not depend on the order its classes were put into."""
+    files = write_net(tmp_path, WIDE, random_weights(WIDE_SHAPES))
+    plain, other = tmp_path / "plain.prm", tmp_path / "other.prm"
+    model, _ = convert_files(*files, plain)
+    write_prm(remap(model, LabelMap(np.random.default_rng(1).permutation(1000))), other)
+    engine = engines.open_neon(plain, engine="embedded")
+    ((name, shape),) = engine.inputs.items()
+    pictures = np.random.default_rng(2).uniform(0, 255, (20, *shape)).astype(np.float32)
+    right = engine.run({name: pictures})[engine.outputs[0]].reshape(20, -1).argmax(axis=1)
+    labels = np.where(np.arange(20) % 4, right, (right + 1) % 1000)  # 15 of 20 right
+    np.savez(tmp_path / "set.npz", images=pictures, labels=labels)
+    data = DatasetSpec("set", "npz", tmp_path / "set.npz", class_order="caffe")
+    for prm in (plain, other):
+        assert measure(prm, data, Preprocess(), engine="embedded", topk=(1,)).topk[0].correct == 15
 
 
 @pytest.mark.parametrize("field", ["path", "missing", "kind"])
