@@ -20,15 +20,14 @@ def statement(
 
     ``options`` are those that decide what is in the build; ``root`` is the manifest's folder.
     """
-    entry = replace(spec, prototxt=_public(spec.prototxt), caffemodel=_public(spec.caffemodel))
-    parameters: JSON = {"entry": to_json(entry, root), "options": dict(options)}
+    prototxt, caffemodel = (replace(pinned, url=_shown(pinned.url), mirrors=()) for pinned in (spec.prototxt, spec.caffemodel))
+    # Mirrors, groups, and where a data set lies change no byte of a build, so they must not change this one either.
+    entry = to_json(replace(spec, prototxt=prototxt, caffemodel=caffemodel, dataset=None, groups=()), root)
+    data = spec.dataset
+    dataset: JSON = {"name": data.name, "kind": data.kind, "class_order": data.class_order} if data else None
+    parameters: JSON = {"entry": entry, "dataset": dataset, "options": dict(options)}
     files = (_dependency(spec.prototxt, fetched.prototxt), _dependency(spec.caffemodel, fetched.caffemodel))
     return lambda subject: provenance(subject, parameters=parameters, dependencies=files, version=__version__)
-
-
-def _public(pinned: PinnedFile) -> PinnedFile:
-    """As others may know it: of an address on this machine, the file's name alone."""
-    return replace(pinned, url=_shown(pinned.url), mirrors=tuple(mirror for mirror in pinned.mirrors if _remote(mirror)))
 
 
 def _dependency(pinned: PinnedFile, file: FetchedFile) -> Dependency:
@@ -41,5 +40,6 @@ def _remote(url: str) -> bool:
 
 
 def _shown(url: str) -> str:
+    """Of an address on this machine, the file's name alone."""
     local = urlsplit(url).scheme == "file" or Path(url).is_absolute()
     return url.rpartition("/")[2] if local else url

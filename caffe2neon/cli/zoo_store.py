@@ -129,7 +129,11 @@ def _difference(changes: tuple[Change, ...]) -> str:
     if not rows:
         return summary
     headings = ("model", "status", "top-1 %", "top-5 %", "parity", "size", "files that differ")
-    return table(headings, [*rows, (summary, *[""] * (len(headings) - 1))])
+    return table(headings, [*rows, (_count(len(changes), "model"), *[""] * (len(headings) - 2), summary)])
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _pair(before: str, after: str) -> str:
@@ -165,4 +169,4 @@ def prune(folder: Path, dry_run: bool, as_json: bool) -> None:
     for build in stale:
         click.echo(f"{build.name}/{build.build}  {_bytes(build.size)}{'' if dry_run else '  removed'}")
     total = _bytes(sum(build.size for build in stale))
-    click.echo(f"{len(stale)} builds, {total}{': remove them with --yes' if dry_run and stale else ''}")
+    click.echo(f"{_count(len(stale), 'build')}, {total}{': remove them with --yes' if dry_run and stale else ''}")

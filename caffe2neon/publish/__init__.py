@@ -10,7 +10,7 @@ from caffe2neon.publish.place import Folder, Place, Store, open_place
 from caffe2neon.publish.provenance import PROVENANCE, Dependency, provenance
 from caffe2neon.publish.prune import Stale, prune, stale_builds
 from caffe2neon.publish.pull import pull, read_zoo
-from caffe2neon.publish.staging import StagedBuild, staged_build
+from caffe2neon.publish.staging import StagedBuild, clear_abandoned, staged_build
 from caffe2neon.publish.zoo import Copied, publish_zoo
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Stale",
     "Store",
     "build_id",
+    "clear_abandoned",
     "compare_zoos",
     "find_build",
     "model_size",

@@ -211,7 +211,7 @@ def _connect(url: str, protocol: str) -> tuple[Any, str]:
     except ImportError as error:
         raise _not_installed(url, "remote", "fsspec is not installed") from error
     try:
-        system, root = fsspec.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True)
+        system, root = fsspec.url_to_fs(url, use_listings_cache=False)
     except ImportError as error:
         extra = "s3" if protocol in ("s3", "s3a") else "remote" if protocol in ("http", "https") else ""
         raise _not_installed(url, extra, str(error)) from error

@@ -121,9 +121,15 @@ def staged_build(root: Path, name: str, build: str) -> Iterator[StagedBuild]:
     finally:
         if claimed is not None:
             os.close(claimed)
-        with contextlib.suppress(OSError), locked(root):
-            remove_abandoned(staging)
-            staging.rmdir()  # fails while others prepare builds
+        clear_abandoned(root)
+
+
+def clear_abandoned(root: Path) -> None:
+    """Remove what processes that died, or were stopped while they cleared up, left of builds in the making."""
+    staging = root / STAGING
+    with contextlib.suppress(OSError), locked(root):
+        remove_abandoned(staging)
+        staging.rmdir()  # fails while others prepare builds
 
 
 def remove_abandoned(staging: Path) -> None:
