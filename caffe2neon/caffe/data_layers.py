@@ -97,7 +97,8 @@ def _top_shape(param: LayerParameter, index: int, shape: Shape | None) -> BlobSh
             return stated
         if len(stated.dim) > 1 and len(stated.dim) != len(shape) + 1:
             given, wanted = ",".join(map(str, shape)), ",".join(map(str, stated.dim[1:]))
-            raise GraphError(f"has {len(stated.dim) - 1} axes an example, the given shape {given} has {len(shape)}", remedy=f"as in {wanted}")
+            message = f"has {len(stated.dim) - 1} axes, the given shape {given} has {len(shape)}"
+            raise GraphError(message, remedy=f"give as many, as in {wanted}")
         return BlobShape(dim=(stated.dim[0] if stated.dim else 1, *shape))
     batch = getattr(param, DATA_TYPES[param.type]).batch_size or 1
     if index and param.type != "HDF5Data":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from caffe2neon.caffe.caffe_pb2 import LayerParameter
 from caffe2neon.caffe.lineage import ancestors
-from caffe2neon.errors import Finding, UnsupportedError, Where
+from caffe2neon.errors import Finding, GraphError, UnsupportedError, Where
 from caffe2neon.records import CaffeLayer, CaffeNet, LayerRule, Loss, shortest
 
 
@@ -70,6 +70,7 @@ def without_losses(net: CaffeNet, *, train: bool) -> Judged:
 
     Raises:
         UnsupportedError: with ``train``, losses that no neon cost equals, all of them.
+        GraphError: a loss with two tops, which Caffe documents and refuses.
     """
     kept: list[CaffeLayer] = []
     losses: list[Loss] = []
@@ -87,6 +88,7 @@ def without_losses(net: CaffeNet, *, train: bool) -> Judged:
             if any(layer.param.loss_weight):
                 findings.append(_finding(net, layer, "counts as a loss itself (loss_weight), which neon's layers cannot"))
             continue
+        _refuse_second_top(net, layer)
         before = net.layers[:index]
         prediction, target = _sides(before, layer, rule)
         output = prediction
@@ -105,6 +107,12 @@ def without_losses(net: CaffeNet, *, train: bool) -> Judged:
     if train and findings:
         raise UnsupportedError(findings)
     return Judged(tuple(kept), tuple(losses), tuple(names), tuple(notes))
+
+
+def _refuse_second_top(net: CaffeNet, layer: CaffeLayer) -> None:
+    if len(layer.tops) > 1 or len(layer.param.loss_weight) > 1:
+        where = Where(path=net.path, line=layer.line, layer=layer.name, layer_type=layer.type)
+        raise GraphError("has two tops: Caffe's check of loss_weight refuses the second", where=where)
 
 
 def _weight(layer: CaffeLayer) -> float:

@@ -125,6 +125,11 @@ def find_joiner(layer_type: str) -> Joiner:
         return _JOINERS[layer_type]
     if layer_type in _REFUSED:
         raise Refused(*_REFUSED[layer_type])
+    if layer_type in ("Scale", "Bias"):
+        what = "factors" if layer_type == "Scale" else "values"
+        raise Refused(f"takes its {what} from a second bottom; neon's layers own theirs")
+    if layer_type in _CONVERTERS:
+        raise Refused("reads several bottoms, each for a top of its own; a neon layer has one input")
     raise Refused("joins several bottoms, which neon can only concatenate or add")
 
 

@@ -384,6 +384,18 @@ def test_a_softmax_in_place_before_the_loss_is_not_the_losss_own(tmp_path: Path)
     assert layers(trained(text, tmp_path))[1:] == [("f", "InnerProduct"), ("s", "Softmax"), ("prob", "Softmax")]
 
 
+@pytest.mark.parametrize("more", ['top: "prob"', "loss_weight: 1 loss_weight: 0"])
+@pytest.mark.parametrize("phase", ["TEST", "TRAIN"])
+def test_a_second_top_of_a_loss_is_refused_as_caffe_does(tmp_path: Path, more: str, phase: str) -> None:
+    text = (
+        'layer { name: "in" type: "Input" top: "x" top: "y" input_param { shape { dim: 2 dim: 3 } shape { dim: 2 } } }\n'
+        f'layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "x" bottom: "y" top: "loss" {more} }}'
+    )
+    (tmp_path / "net.prototxt").write_text(text)
+    with pytest.raises(GraphError, match="loss_weight"):
+        load_net(tmp_path / "net.prototxt", NetOptions(phase=phase))
+
+
 def test_two_losses_of_one_prediction_share_its_function(tmp_path: Path) -> None:
     text = loss("SoftmaxWithLoss", name="a") + loss("InfogainLoss", name="b") + loss("SigmoidCrossEntropyLoss", name="c")
     net = trained(text, tmp_path, head="c")

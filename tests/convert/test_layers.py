@@ -202,7 +202,7 @@ REFUSED = {
     "Softmax of the batch": ([layer("L", "Softmax", "data", "L", "softmax_param { axis: 0 }")], "along axis 0"),
     "Reshape of the batch": ([layer("L", "Reshape", "data", "L", "reshape_param { shape { dim: -1 } }")], "blob of 252"),
     "Dropout of everything": ([layer("L", "Dropout", "data", "L", "dropout_param { dropout_ratio: 1 }")], "outside [0, 1)"),
-    "two bottoms of a Scale": ([conv("c", "data", 3), layer("L", "Scale", "data c")], "joins several bottoms"),
+    "two bottoms of a Scale": ([conv("c", "data", 3), layer("L", "Scale", "data c")], "factors from a second bottom"),
     "a window larger than its map, which Caffe pads": ([conv("L", "data", 2, "kernel_size: 8 stride: 4")], "1×1 in Caffe"),
 }
 
