@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from caffe2neon import __version__
@@ -20,9 +21,11 @@ def statement(
 
     ``options`` are those that decide what is in the build; ``root`` is the manifest's folder.
     """
-    prototxt, caffemodel = (replace(pinned, url=_shown(pinned.url), mirrors=()) for pinned in (spec.prototxt, spec.caffemodel))
+    prototxt, caffemodel = (replace(pinned, url=_shown(pinned.url)) for pinned in (spec.prototxt, spec.caffemodel))
+    entry: Any = to_json(replace(spec, prototxt=prototxt, caffemodel=caffemodel), root)
     # Mirrors, groups, and where a data set lies change no byte of a build, so they must not change this one either.
-    entry = to_json(replace(spec, prototxt=prototxt, caffemodel=caffemodel, dataset=None, groups=()), root)
+    for record, key in ((entry, "groups"), (entry, "dataset"), (entry["prototxt"], "mirrors"), (entry["caffemodel"], "mirrors")):
+        del record[key]
     data = spec.dataset
     dataset: JSON = {"name": data.name, "kind": data.kind, "class_order": data.class_order} if data else None
     parameters: JSON = {"entry": entry, "dataset": dataset, "options": dict(options)}
