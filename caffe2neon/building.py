@@ -20,6 +20,7 @@ from pathlib import Path
 
 from caffe2neon.pipeline import build_model
 from caffe2neon.planning import Options, unchanged
+from caffe2neon.publish import clear_abandoned
 from caffe2neon.records import Event, ModelSpec, Outcome, Report, no_report
 
 #: Seconds between two events of the same step: a download tells of every block.
@@ -44,7 +45,7 @@ def build_models(
     """
     left = []
     for spec in specs:
-        if unchanged(spec, options):
+        if not options.upstream and unchanged(spec, options):
             yield build_model(spec, options)
         else:
             left.append(spec)
@@ -132,7 +133,7 @@ class _Workers:
         if worker.attempt < _ATTEMPTS:
             self._waiting.appendleft((worker.spec, worker.attempt + 1))
             return None
-        words = worker.log.read_text(errors="replace").strip().splitlines()
+        words = worker.log.read_text(errors="replace").strip().splitlines() if worker.log.exists() else []
         reason = f"the process that built it died {_ATTEMPTS} times, the last time {how}{f': {words[-1]}' if words else ''}"
         return Outcome(worker.spec.name, "failed", f"{reason}\nif memory was short, build fewer at once: --jobs", "build")
 
@@ -174,6 +175,8 @@ class _Workers:
             for process in processes:
                 process.kill()
                 process.join()
+            if processes:
+                clear_abandoned(self._options.output)
             self._folder.cleanup()
 
 

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from caffe2neon import __version__
+from caffe2neon.attestation import statement
 from caffe2neon.caffe import net_text, read_weights
 from caffe2neon.convert import convert
+from caffe2neon.description import model_json
 from caffe2neon.errors import AccuracyError, Caffe2NeonError, GraphError, UsageError, located
 from caffe2neon.expectation import net_of, unpublished
-from caffe2neon.fetch import fetch, fetch_file
+from caffe2neon.fetch import PATIENT, check_upstream, fetch, fetch_file
 from caffe2neon.files import json_bytes, write_bytes
-from caffe2neon.labels import builtin_map, class_order, remap
+from caffe2neon.labels import builtin_map, remap
 from caffe2neon.neon import write_prm
 from caffe2neon.picture import draw_file
-from caffe2neon.planning import Options, build_of, require_dataset
-from caffe2neon.publish import StagedBuild, find_build, read_measured, staged_build, update_index
+from caffe2neon.planning import Options, build_of, decisive, require_dataset
+from caffe2neon.publish import StagedBuild, find_build, read_index, read_measured, staged_build, update_index
 from caffe2neon.records import (
     JSON,
     META,
@@ -28,14 +28,12 @@ from caffe2neon.records import (
     CaffeWeights,
     Evaluation,
     Event,
-    FetchedFile,
     FetchedModel,
     Layout,
     ModelSpec,
     NeonModel,
     Outcome,
     Parity,
-    PinnedFile,
     Progress,
     Publication,
     Report,
@@ -65,11 +63,22 @@ class Job:
     parity: Parity | None = None
     evaluation: Evaluation | None = None
     publication: Publication | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def prm(self) -> Path:
         assert self.stage is not None
         return self.stage.folder / f"{self.spec.name}.prm"
+
+
+def _upstream(job: Job) -> Job:
+    """A file that its publisher changed fails the entry, though the right one may be in the cache: a person has to look at it."""
+    spec, options = job.spec, job.options
+    if not options.upstream or options.offline:
+        return job
+    unknown = [(file.url, check_upstream(file, options.cache, PATIENT)) for file in (spec.prototxt, spec.caffemodel)]
+    warnings = tuple(f"cannot tell whether {url} has changed: {reason}" for url, reason in unknown if reason)
+    return replace(job, warnings=warnings)
 
 
 def _look_up(job: Job) -> Job:
@@ -80,7 +89,9 @@ def _look_up(job: Job) -> Job:
     if publication is None:
         return job
     parity, evaluation = read_measured(publication)
-    update_index(options.output, publication)
+    # Reading the index is quick; writing it anew to find that nothing changed is not, in a zoo of hundreds.
+    if read_index(options.output)["models"].get(spec.name, {}).get("build") != publication.build:
+        update_index(options.output, publication)
     return replace(job, parity=parity, evaluation=evaluation, publication=publication)
 
 
@@ -177,19 +188,22 @@ def _evaluate(job: Job) -> Job:
 def _publish(job: Job) -> Job:
     assert job.stage is not None
     assert job.net is not None
+    assert job.fetched is not None
+    assert job.model is not None
     folder, name = job.stage.folder, job.spec.name
     write_bytes(folder / f"{name}.prototxt", net_text(job.net).encode())
     with suppress(UsageError):  # too tangled to draw: the page does without
         write_bytes(folder / f"{name}.svg", draw_file(job.prm))
-    write_bytes(folder / "model.json", json_bytes(_model_json(job)))
+    write_bytes(folder / "model.json", json_bytes(model_json(job.spec, job.fetched, job.model)))
     write_bytes(folder / "parity.json", json_bytes(to_json(job.parity)))
     if job.evaluation is not None:
         write_bytes(folder / "evaluation.json", json_bytes(to_json(job.evaluation)))
-    return replace(job, publication=job.stage.commit())
+    return replace(job, publication=job.stage.commit(_statement(job)))
 
 
 #: The way of every entry, until it is published; a stage gets the job as the one before left it.
 STAGES: tuple[tuple[str, Callable[[Job], Job]], ...] = (
+    ("upstream", _upstream),
     ("look up", _look_up),
     ("fetch", _fetch),
     ("convert", _convert),
@@ -231,7 +245,7 @@ def build_model(spec: ModelSpec, options: Options, report: Report = no_report) -
         parity=job.parity,
         evaluation=job.evaluation,
         publication=publication,
-        warnings=() if job.evaluation or spec.dataset is None else ("not evaluated, as asked",),
+        warnings=job.warnings + (() if job.evaluation or spec.dataset is None else ("not evaluated, as asked",)),
     )
 
 
@@ -281,33 +295,13 @@ def _check_accuracy(spec: ModelSpec, evaluation: Evaluation) -> None:
         )
 
 
-def _model_json(job: Job) -> JSON:
-    """What a user of the published file needs to know about it."""
+def _statement(job: Job) -> Callable[[Mapping[str, str]], JSON]:
     assert job.fetched is not None
-    assert job.model is not None
-    spec, meta = job.spec, job.model.meta
-    return {
-        "schema": 1,
-        "name": spec.name,
-        "description": spec.description,
-        "license": spec.license,
-        "converter": {"caffe2neon": __version__, "neon": str(job.model.header["neon_version"])},
-        "sources": {
-            "prototxt": _provenance(spec.prototxt, job.fetched.prototxt),
-            "caffemodel": _provenance(spec.caffemodel, job.fetched.caffemodel),
-        },
-        "fixes": to_json(spec.fixes),
-        "input": {"name": to_json(meta["inputs"][0]), "shape": to_json(job.model.input_shape)},
-        "outputs": to_json(meta["outputs"]),
-        "preprocess": to_json(spec.preprocess),
-        "class_order": class_order(job.model) or (spec.dataset.class_order if spec.dataset else ""),
-        "published": to_json(spec.published),
-        "notes": to_json(meta["notes"]),
+    options = job.options
+    deciding: dict[str, JSON] = {
+        "engine": options.engine,
+        "reference": options.reference,
+        "topk": list(options.topk),
+        "evaluate": options.evaluate,
     }
-
-
-def _provenance(pinned: PinnedFile, file: FetchedFile) -> JSON:
-    """Where the file is from by the manifest; the folders of this machine are nobody else's business."""
-    local = urlsplit(pinned.url).scheme == "file"
-    place = {"url": pinned.url.rpartition("/")[2] if local else pinned.url, **({"member": pinned.member} if pinned.member else {})}
-    return {**place, "sha256": file.sha256, "size": file.size}
+    return statement(decisive(job.spec), job.fetched, deciding, options.root)

@@ -24,6 +24,7 @@ class Options:
     """How a zoo is built. ``root`` is the manifest's folder, ``output`` the published zoo.
 
     ``threads`` compute each model, and ``workers`` threads decode pictures for it; 0 and None mean one a core.
+    ``upstream``: ask where each file comes from whether it is still the pinned one, needed or not.
     """
 
     root: Path
@@ -37,6 +38,7 @@ class Options:
     threads: int = 0
     evaluate: bool = True
     offline: bool = False
+    upstream: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,23 +96,30 @@ def _files(pinned: tuple[PinnedFile, ...], options: Options) -> tuple[tuple[Pinn
 def build_of(spec: ModelSpec, options: Options) -> str:
     """The build's id: a hash of all that decides what is in it.
 
-    Pins decide what the files are, so no file of the model is read for it. Where else they may be had from, and the groups, change
-    no byte of a build.
+    Pins decide what the files are, so no file of the model is read for it.
 
     Raises:
         DataError: the data set's labels cannot be read.
     """
     dataset = spec.dataset if options.evaluate else None
-    prototxt, caffemodel = (replace(file, mirrors=()) for file in (spec.prototxt, spec.caffemodel))
     return build_id(
         {
             "version": __version__,
-            "entry": to_json(replace(spec, dataset=None, groups=(), prototxt=prototxt, caffemodel=caffemodel)),
+            "entry": to_json(replace(decisive(spec), dataset=None)),
             "dataset": [dataset.name, dataset.kind, dataset.class_order, _labels_digest(dataset)] if dataset else None,
             "engine": [options.engine, options.reference],
             "topk": list(options.topk),
         }
     )
+
+
+def decisive(spec: ModelSpec) -> ModelSpec:
+    """The entry without what changes no byte of a build: where else its files may be had from, groups, where the data set lies."""
+    prototxt, caffemodel = (replace(file, mirrors=()) for file in (spec.prototxt, spec.caffemodel))
+    data = spec.dataset
+    if data is not None:
+        data = replace(data, path=Path(data.path.name), labels=Path(data.labels.name) if data.labels else None)
+    return replace(spec, groups=(), prototxt=prototxt, caffemodel=caffemodel, dataset=data)
 
 
 def require_dataset(spec: ModelSpec, options: Options) -> None:

@@ -556,6 +556,20 @@ class Outcome:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Shift:
+    """A number of a model that is not what is published. ``measure``: top1… in percent, or parity; None: not measured.
+
+    ``worse``: too far down to be published.
+    """
+
+    model: str
+    measure: str
+    before: float | None
+    after: float | None
+    worse: bool
+
+
 def no_progress(what: str, done: int, total: int | None) -> None:
     """A :data:`Progress` that tells nobody."""
 

@@ -42,7 +42,7 @@ def build_on_cluster(
     """
     left = []
     for spec in specs:
-        if unchanged(spec, options):
+        if not options.upstream and unchanged(spec, options):
             yield build_model(spec, options)
         else:
             left.append(spec)
@@ -64,7 +64,7 @@ def build_entry(spec: ModelSpec, options: Options, topic: str) -> Outcome:
     worker = get_worker()
 
     def send(event: Event) -> None:
-        worker.log_event(topic, asdict(event))
+        worker.log_event(topic, {"event": asdict(event)})  # Dask adds keys of its own
 
     options = replace(options, threads=options.threads or 1, workers=options.workers or 1)
     return build_model(spec, options, calm(send))
@@ -74,7 +74,7 @@ def _outcomes(client: Any, specs: Sequence[ModelSpec], options: Options, report:
     """Events and results come in threads of Dask's; they are told and yielded in the caller's."""
     run = secrets.token_hex(4)
     topic = f"caffe2neon-{run}"
-    messages: queue.SimpleQueue[Event | Any] = queue.SimpleQueue()
+    messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
     client.subscribe_topic(topic, lambda stamped: messages.put(_event(stamped)))
     futures = {}
     try:
@@ -82,21 +82,22 @@ def _outcomes(client: Any, specs: Sequence[ModelSpec], options: Options, report:
             future = client.submit(build_entry, spec, options, topic, key=f"{topic}-{spec.name}", retries=_RETRIES, pure=False)
             futures[future.key] = spec
             future.add_done_callback(messages.put)
-        held = set(futures)
-        while held:
+        building = {spec.name for spec in specs}
+        while building:
             message = messages.get()
-            if isinstance(message, Event):
+            if not isinstance(message, Event):
+                spec = futures[message.key]
+                building.discard(spec.name)
+                yield _result(spec, message)
+            elif message.model in building:  # results overtake events
                 report(message)
-            elif message.key in held:
-                held.remove(message.key)
-                yield _result(futures[message.key], message)
     finally:
         client.cancel(list(futures), force=True)
         client.unsubscribe_topic(topic)
 
 
 def _event(stamped: tuple[float, dict[str, Any]]) -> Event:
-    return Event(**stamped[1])
+    return Event(**stamped[1]["event"])
 
 
 def _result(spec: ModelSpec, future: Any) -> Outcome:

@@ -66,7 +66,8 @@ def load(path: Path) -> Any:
 
 
 def test_a_build_has_these_files_and_sums(published: Path) -> None:
-    names = ["SHA256SUMS", "digits.prm", "digits.prototxt", "digits.svg", "evaluation.json", "model.json", "parity.json"]
+    made = ["digits.prm", "digits.prototxt", "digits.svg", "evaluation.json", "model.json", "parity.json", "provenance.json"]
+    names = ["SHA256SUMS", *made]
     assert sorted(path.name for path in published.iterdir()) == names
     assert re.fullmatch("[0-9a-f]{16}", published.name)
     sums = {name: digest for digest, name in map(str.split, (published / "SHA256SUMS").read_text().splitlines())}
@@ -435,7 +436,7 @@ def test_build_model_never_raises_our_errors(tmp_path: Path) -> None:
 
 
 def test_stages_are_those_of_the_design() -> None:
-    assert [name for name, _ in STAGES] == ["look up", "fetch", "convert", "remap", "verify", "evaluate", "publish"]
+    assert [name for name, _ in STAGES] == ["upstream", "look up", "fetch", "convert", "remap", "verify", "evaluate", "publish"]
 
 
 def test_a_cache_of_another_zoo_is_shared(zoo: Zoo) -> None:
@@ -448,7 +449,7 @@ def test_a_cache_of_another_zoo_is_shared(zoo: Zoo) -> None:
     assert zoo.build().exit_code == 1
     assert zoo.build("--mirror", mirror).exit_code == 0
     (folder,) = zoo.builds("small")
-    assert all(b"mirror" not in content for content in files_of(folder).values())
+    assert all(str(mirror).encode() not in content for content in files_of(folder).values())
     assert run("zoo", "build", *zoo.arguments(), "--output", zoo.folder / "other", "--mirror", zoo.folder / "none").exit_code == 1
 
 

@@ -19,7 +19,7 @@ from caffe2neon.cli.common import FILE, TOPK, WORKERS, engine_options
 from caffe2neon.cli.zoo import _GROUP, _MANIFEST, _NAMES, _choose, zoo
 from caffe2neon.errors import UsageError
 from caffe2neon.files import cannot_write
-from caffe2neon.records import Manifest, ModelSpec, Outcome
+from caffe2neon.records import Manifest, ModelSpec, Outcome, Shift
 
 if TYPE_CHECKING:
     from caffe2neon.cli.progress import Display
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 @click.option("--mirror", "mirrors", type=FILE, multiple=True, help="A folder to look for files in before the network is asked.")
 @click.option("--dataset", "datasets", multiple=True, metavar="NAME=PATH", help="Where a data set of the manifest lies.")
 @click.option("--report", type=FILE, default=None, help="Write the outcomes as JSON. Default: report.json in the output folder.")
+@click.option("--summary", type=FILE, default=None, help="Write the outcomes as Markdown, too.")
+@click.option("--against", default="", metavar="URL", help="A published zoo: accuracy or parity worse than there is a failure.")
+@click.option("--upstream", is_flag=True, help="Ask where each file comes from whether it is still the pinned one.")
 @click.option("--no-evaluate", is_flag=True, help="Publish without measuring accuracy.")
 @TOPK
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Models at once, each in a process of its own.")
@@ -60,6 +63,9 @@ def build(
     mirrors: tuple[Path, ...],
     datasets: tuple[str, ...],
     report: Path | None,
+    summary: Path | None,
+    against: str,
+    upstream: bool,
     no_evaluate: bool,
     topk: tuple[int, ...],
     jobs: int,
@@ -102,16 +108,23 @@ def build(
         threads=threads or 0,
         evaluate=not no_evaluate,
         offline=offline,
+        upstream=upstream,
     )
     if dry_run:
         for seen in forecast(chosen, options):
             show_forecast(seen, as_json=progress == "json")
         return
     report = report or output / "report.json"
-    _make_folders(output, report.parent)
+    _make_folders(output, report.parent, *([summary.parent] if summary else []))
     outcomes = _run(chosen, options, jobs, scheduler, report, display_for(progress))
     _show(outcomes, chosen, to_stderr=progress == "json")
-    sys.exit(any(outcome.status == "failed" for outcome in outcomes))
+    moved = _compare(chosen, output, against) if against else ()
+    if summary:
+        from caffe2neon.files import write_bytes
+        from caffe2neon.report import summary_markdown
+
+        write_bytes(summary, summary_markdown(outcomes, moved, chosen).encode())
+    sys.exit(any(outcome.status == "failed" for outcome in outcomes) or any(shift.worse for shift in moved))
 
 
 def _run(
@@ -172,12 +185,24 @@ class _Terminated(SystemExit):
         super().__init__(128 + number)
 
 
+def _compare(chosen: Sequence[ModelSpec], output: Path, against: str) -> tuple[Shift, ...]:
+    """Numbers that are not as published; those that are worse are said at once."""
+    from caffe2neon.comparing import shifts
+    from caffe2neon.publish import Folder, open_place
+
+    moved = shifts(chosen, Folder(output), open_place(against))
+    for shift in moved:
+        if shift.worse:
+            click.echo(f"{shift.model}: {shift.measure} was {shift.before}, is {shift.after}", err=True)
+    return moved
+
+
 def _show(outcomes: Sequence[Outcome], chosen: Sequence[ModelSpec], *, to_stderr: bool) -> None:
-    from caffe2neon.report import summary
+    from caffe2neon.report import summary as table
 
     stream = sys.stderr if to_stderr else sys.stdout
     width = shutil.get_terminal_size((100, 24)).columns if stream.isatty() else 100
-    click.echo(summary(outcomes, chosen, width=max(80, width)), err=to_stderr)
+    click.echo(table(outcomes, chosen, width=max(80, width)), err=to_stderr)
 
 
 def _make_folders(*folders: Path) -> None:

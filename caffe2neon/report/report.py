@@ -14,7 +14,7 @@ from caffe2neon.report.jsonable import to_json
 SCHEMA = 1
 STATUSES = ("published", "unchanged", "refused", "failed")
 
-_HEADINGS = ("model", "status", "top-1", "top-5", "parity", "size", "reason")
+HEADINGS = ("model", "status", "top-1", "top-5", "parity", "size", "reason")
 
 
 def write_report(outcomes: Sequence[Outcome], path: Path, *, root: Path | None = None) -> None:
@@ -44,8 +44,8 @@ def summary(outcomes: Sequence[Outcome], models: Sequence[ModelSpec] = (), *, wi
     outputs. A reason that does not fit its row follows below, indented; so does every warning.
     """
     specs = {model.name: model for model in models}
-    rows = [_HEADINGS, *(_row(outcome, specs.get(outcome.name)) for outcome in outcomes)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS) - 1)]
+    rows = [HEADINGS, *(row_of(outcome, specs.get(outcome.name)) for outcome in outcomes)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS) - 1)]
     lines: list[str] = []
     for row, warnings in zip(rows, ((), *(outcome.warnings for outcome in outcomes)), strict=True):
         *cells, reason = row
@@ -60,7 +60,8 @@ def summary(outcomes: Sequence[Outcome], models: Sequence[ModelSpec] = (), *, wi
     return "\n".join(lines)
 
 
-def _row(outcome: Outcome, spec: ModelSpec | None) -> tuple[str, ...]:
+def row_of(outcome: Outcome, spec: ModelSpec | None) -> tuple[str, ...]:
+    """Of one outcome, under ``HEADINGS``."""
     publication = outcome.publication
     size = publication.sizes.get(f"{outcome.name}.prm") if publication else None
     return (

@@ -1,0 +1,65 @@
+#!/bin/sh
+# Build the zoo, hold it against what is published, and publish it if all is well. For cron, systemd and CI: docs/nightly.md.
+#
+# From the environment: STATE (folder kept between nights), PUBLISH (where to publish: a folder, s3://…; nothing is published
+# without it), GROUP or ENTRIES (default: all of the manifest), JOBS, MANIFEST, MIRROR, DATASET (NAME=PATH, several with spaces
+# between), SCHEDULER, KEEP (days that logs are kept), CAFFE2NEON (the command).
+#
+# Exit code 0: all well, published; 1: a model failed, fell behind, or changed upstream, and nothing is published; 2: usage or
+# manifest error; 75: another night still runs.
+set -eu
+
+state=${STATE:-nightly}
+command=${CAFFE2NEON:-caffe2neon}
+mkdir -p "$state/logs"
+
+exec 9>"$state/lock"
+if ! flock -n 9; then
+    echo "nightly: another run holds $state/lock" >&2
+    exit 75
+fi
+
+night=$(date -u +%Y-%m-%dT%H%M%SZ)
+log=$state/logs/$night.log
+summary=$state/logs/$night.md
+
+set -f # names and globs are the manifest's, not this folder's
+set -- --output "$state/zoo" --cache "$state/cache" --manifest "${MANIFEST:-zoo.yaml}"
+set -- "$@" --progress plain --upstream --summary "$summary" --report "$state/logs/$night.json"
+[ -z "${SCHEDULER:-}" ] || set -- "$@" --scheduler "$SCHEDULER"
+[ -n "${SCHEDULER:-}" ] || set -- "$@" --jobs "${JOBS:-1}"
+[ -z "${GROUP:-}" ] || set -- "$@" --group "$GROUP"
+[ -z "${MIRROR:-}" ] || set -- "$@" --mirror "$MIRROR"
+[ -z "${PUBLISH:-}" ] || set -- "$@" --against "$PUBLISH"
+for dataset in ${DATASET:-}; do
+    set -- "$@" --dataset "$dataset"
+done
+for entry in ${ENTRIES:-}; do
+    set -- "$@" "$entry"
+done
+
+# The children do not keep the lock: one that outlives this script must not block the next night.
+run() {
+    code=0
+    "$@" >>"$log" 2>&1 9>&- || code=$?
+}
+
+run "$command" zoo build "$@"
+if [ "$code" -eq 0 ] && [ -n "${PUBLISH:-}" ]; then
+    run "$command" zoo publish "$state/zoo" "$PUBLISH"
+fi
+
+for end in log md json; do
+    [ ! -e "$state/logs/$night.$end" ] || ln -sf "$night.$end" "$state/logs/latest.$end"
+done
+find "$state/logs" -name '[0-9]*' -mtime "+${KEEP:-30}" -delete
+
+if [ "$code" -ne 0 ]; then
+    echo "nightly: failed ($code), see $log" >&2
+    tail -n 40 "$log" >&2
+fi
+if [ -e "$summary" ]; then
+    cat "$summary"
+    [ -z "${GITHUB_STEP_SUMMARY:-}" ] || cat "$summary" >>"$GITHUB_STEP_SUMMARY"
+fi
+exit "$code"

@@ -1,0 +1,255 @@
+"""Many entries at once: the same bytes as one by one, whatever dies."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from caffe2neon import building, pipeline
+from caffe2neon.building import build_models, calm, shared
+from caffe2neon.manifest import read_manifest
+from caffe2neon.planning import Options
+from caffe2neon.records import Event, ModelSpec
+from tests.fetch.server import body, running
+from tests.publish.builds import check
+from tests.zoos import Zoo, files_of
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> Zoo:
+    zoo = Zoo(tmp_path)
+    for seed, name in enumerate(("aa", "bb", "cc")):
+        zoo.add_small(name, seed=seed)
+    return zoo
+
+
+def specs_of(zoo: Zoo) -> tuple[ModelSpec, ...]:
+    return read_manifest(zoo.write()).models
+
+
+def options_of(zoo: Zoo) -> Options:
+    return Options(zoo.folder, zoo.output, zoo.folder / "cache", engine="embedded", reference="embedded")
+
+
+def start(zoo: Zoo, *arguments: str | Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "caffe2neon", "zoo", "build", *map(str, (*zoo.arguments(), *arguments))]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+
+
+def group_is_gone(process: int, seconds: float = 10) -> bool:
+    """Whether no process of a session is left, at the latest after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(process, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+# ---- workers ----
+
+
+def test_two_jobs_publish_the_same_bytes_as_one(zoo: Zoo) -> None:
+    (zoo.folder / "bb.caffemodel").write_bytes(b"")
+    assert zoo.build().exit_code == 1
+    alone = files_of(zoo.output)
+    zoo.output.rename(zoo.folder / "alone")
+    result = zoo.build("--jobs", "2")
+    assert result.exit_code == 1
+    assert [(name, outcome["status"]) for name, outcome in zoo.outcomes().items()] == [
+        ("aa", "published"),
+        ("bb", "failed"),
+        ("cc", "published"),
+    ]
+    assert files_of(zoo.output) == alone
+
+
+def test_an_unchanged_entry_needs_neither_its_files_nor_a_worker(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert zoo.build().exit_code == 0
+    for path in (*zoo.folder.glob("*.prototxt"), *zoo.folder.glob("*.caffemodel")):
+        path.unlink()
+    monkeypatch.setattr(building, "_Workers", None)
+    outcomes = list(build_models(specs_of(zoo), options_of(zoo), jobs=2))
+    assert [outcome.status for outcome in outcomes] == ["unchanged"] * 3
+    assert all(outcome.parity for outcome in outcomes)
+
+
+def test_another_mirror_or_group_is_no_other_build(zoo: Zoo) -> None:
+    assert zoo.build().exit_code == 0
+    zoo.models["aa"]["groups"] = ["small"]
+    zoo.models["aa"]["caffemodel"]["mirrors"] = ["https://host.example/aa.caffemodel"]
+    zoo.build()
+    assert zoo.outcomes()["aa"]["status"] == "unchanged"
+
+
+@pytest.mark.parametrize(("deaths", "status"), [(1, "published"), (2, "failed")])
+def test_a_worker_that_is_killed(zoo: Zoo, deaths: int, status: str) -> None:
+    """Both workers are, at the first word of each attempt at ``aa``."""
+    del zoo.models["cc"]
+    killed: list[set[int]] = []
+
+    def kill(event: Event) -> None:
+        workers = multiprocessing.active_children()
+        if event.stage == "upstream" and event.state == "start" and len(killed) < deaths:
+            pids = {worker.pid for worker in workers if worker.pid}
+            if len(pids) == 2 and not any(pids & earlier for earlier in killed):
+                killed.append(pids)
+                for pid in pids:
+                    os.kill(pid, signal.SIGKILL)
+
+    outcomes = {outcome.name: outcome for outcome in build_models(specs_of(zoo), options_of(zoo), jobs=2, report=kill)}
+    assert len(killed) == deaths
+    assert {outcome.status for outcome in outcomes.values()} == {status}
+    if status == "failed":
+        assert "died 2 times, the last time by SIGKILL" in outcomes["aa"].reason
+        assert "--jobs" in outcomes["aa"].reason
+    assert multiprocessing.active_children() == []
+    if zoo.output.exists():
+        check(zoo.output)
+
+
+def test_closing_early_stops_workers_and_leaves_nothing_half_made(zoo: Zoo) -> None:
+    with closing(build_models(specs_of(zoo), options_of(zoo), jobs=2)) as outcomes:
+        assert next(outcomes).status == "published"
+    assert multiprocessing.active_children() == []
+    assert not (zoo.output / ".staging").exists()
+
+
+def test_events_of_a_model_come_in_order(zoo: Zoo) -> None:
+    events: list[Event] = []
+    list(build_models(specs_of(zoo), options_of(zoo), jobs=2, report=events.append))
+    for name in zoo.models:
+        stages = [(event.stage, event.state) for event in events if event.model == name and event.state != "progress"]
+        assert stages == [(stage, state) for stage, _ in pipeline.STAGES for state in ("start", "end")]
+    assert {event.model for event in events if event.state == "progress"} == set(zoo.models)
+
+
+def test_jobs_divide_the_cores(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    options = options_of(zoo)
+    assert [(shared(options, jobs).threads, shared(options, jobs).workers) for jobs in (1, 3, 16)] == [(8, 8), (2, 2), (1, 1)]
+
+
+def test_a_bug_is_an_outcome_that_says_where(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(job: pipeline.Job) -> pipeline.Job:
+        raise TypeError(f"no {job.spec.name}")
+
+    monkeypatch.setattr(pipeline, "STAGES", (("convert", wrong),))
+    outcomes = list(build_models(specs_of(zoo), options_of(zoo)))
+    assert [outcome.status for outcome in outcomes] == ["failed"] * 3
+    assert outcomes[0].reason.startswith("a bug in caffe2neon: TypeError: no aa (test_building.py:")
+
+
+def test_progress_is_calm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 1,000 blocks in a second about ten are told, the first and the last among them."""
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    heard: list[Event] = []
+    report = calm(heard.append)
+    for done in range(1, 1001):
+        now[0] += 0.001
+        report(Event("aa", "fetch", "progress", "download", done, 1000))
+    report(Event("aa", "fetch", "end"))
+    assert (heard[0].done, heard[-2].done, heard[-1].state) == (1, 1000, "end")
+    assert 10 <= len(heard) <= 13
+
+
+# ---- the command ----
+
+
+@pytest.fixture
+def slow(zoo: Zoo) -> Zoo:
+    """Two of the four entries take a while to measure."""
+    zoo.add_npz("many", np.zeros((900_000, 6, 6), np.uint8), np.zeros(900_000, np.uint8))
+    for name in ("cc", "dd"):
+        zoo.add_small(name, seed=ord(name[0]), dataset="many", preprocess={"channel_order": "GRAY"})
+    zoo.write()
+    return zoo
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_build_that_is_stopped(slow: Zoo, number: signal.Signals, code: int) -> None:
+    """Ctrl-C reaches all processes of the terminal, a service manager's signal the first one alone."""
+    with start(slow, "--jobs", "2") as process:
+        assert process.stdout is not None
+        said = ""
+        while "evaluate cc" not in said or "evaluate dd" not in said:
+            line = process.stdout.readline()
+            assert line, said
+            said += line
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+        said += process.stdout.read()
+    assert process.returncode == code
+    assert "Traceback" not in said
+    assert "2 of 4 models are done" in said
+    assert group_is_gone(process.pid)
+    assert not (slow.output / ".staging").exists()
+    assert [(name, outcome["status"]) for name, outcome in slow.outcomes().items()] == [("aa", "published"), ("bb", "published")]
+    check(slow.output)
+
+
+def test_two_runs_at_once_do_no_harm(zoo: Zoo) -> None:
+    zoo.write()
+    first, second = start(zoo, "--jobs", "2"), start(zoo)
+    for process in (first, second):
+        said, _ = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+    assert sorted(check(zoo.output)) == ["aa", "bb", "cc"]
+    assert [len(zoo.builds(name)) for name in zoo.models] == [1, 1, 1]
+    assert not (zoo.output / ".staging").exists()
+
+
+def test_killed_at_random_the_zoo_completes(zoo: Zoo) -> None:
+    """kill -9 of the parent alone: its workers follow it, and the next run goes on."""
+    moments = random.Random(0)
+    with running() as server:
+        for name, entry in zoo.models.items():
+            weights = zoo.folder / f"{name}.caffemodel"
+            entry["caffemodel"]["url"] = server.serve(f"/{name}", body(weights.read_bytes(), step=400))
+            weights.unlink()
+        zoo.write()
+        for _ in range(4):
+            with start(zoo, "--jobs", "2") as process:
+                time.sleep(moments.uniform(0.3, 2))
+                process.kill()
+                process.communicate()
+            assert group_is_gone(process.pid)
+            if zoo.output.exists():
+                check(zoo.output)
+        assert zoo.build("--jobs", "2").exit_code == 0
+    assert sorted(check(zoo.output)) == ["aa", "bb", "cc"]
+    assert not (zoo.output / ".staging").exists()
+
+
+def test_a_dry_run_says_why(zoo: Zoo) -> None:
+    assert zoo.build("aa", "bb").exit_code == 0
+    zoo.models["bb"]["preprocess"] = {"channel_order": "GRAY", "scale": 0.5}
+    (folder,) = zoo.builds("bb")
+    before = files_of(zoo.output)
+    lines = zoo.build("--dry-run", "--progress", "json").stdout.splitlines()
+    seen = {fact["model"]: fact for fact in map(json.loads, lines)}
+    assert {name: fact["action"] for name, fact in seen.items()} == {"aa": "unchanged", "bb": "build", "cc": "build"}
+    assert seen["aa"]["files"] == []
+    assert seen["bb"]["reason"] == f"the entry, an option or the converter differs from build {folder.name}"
+    assert seen["cc"]["reason"] == "not published yet"
+    assert [file["from"] for file in seen["cc"]["files"]] == ["local", "local"]
+    (zoo.builds("aa")[0] / "aa.prm").unlink()
+    assert "files of build" in zoo.build("--dry-run", "aa").stdout
+    zoo.models["cc"]["caffemodel"]["url"] = "https://host.example/cc.caffemodel"
+    assert "cc: fail " in zoo.build("--dry-run", "--offline").stdout
+    assert files_of(zoo.output).keys() == before.keys() - {f"aa/{zoo.builds('aa')[0].name}/aa.prm"}

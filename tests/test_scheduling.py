@@ -1,0 +1,128 @@
+"""Building on a Dask cluster of local workers: the same bytes, though one of them dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from caffe2neon import __version__, scheduling
+from caffe2neon.errors import ClusterError, UsageError
+from caffe2neon.manifest import read_manifest
+from caffe2neon.planning import Options
+from caffe2neon.records import Event, ModelSpec
+from caffe2neon.scheduling import build_on_cluster
+from tests.publish.builds import check
+from tests.zoos import Zoo, files_of, run
+
+pytestmark = pytest.mark.filterwarnings("default")  # Dask's own are none of ours
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    distributed = pytest.importorskip("distributed", reason="needs caffe2neon[distributed]")
+    with distributed.LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=None) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> Zoo:
+    zoo = Zoo(tmp_path)
+    zoo.add_digits()
+    for seed, name in enumerate(("aa", "bb", "cc", "dd")):
+        zoo.add_small(name, seed=seed)
+    return zoo
+
+
+def specs_of(zoo: Zoo) -> tuple[ModelSpec, ...]:
+    return read_manifest(zoo.write()).models
+
+
+def options_of(zoo: Zoo) -> Options:
+    return Options(zoo.folder, zoo.output, zoo.folder / "cache", engine="embedded", reference="embedded")
+
+
+def test_the_same_bytes_as_in_this_process(cluster: Any, zoo: Zoo) -> None:
+    assert zoo.build().exit_code == 0
+    alone = files_of(zoo.output)
+    zoo.output.rename(zoo.folder / "alone")
+    result = zoo.build("--scheduler", cluster.scheduler_address)
+    assert result.exit_code == 0, result.stdout
+    assert "digits: evaluate: evaluate digits" in result.stderr.splitlines()
+    assert files_of(zoo.output) == alone
+    assert zoo.build("--scheduler", cluster.scheduler_address).stdout.splitlines()[-1] == "5 unchanged"
+
+
+def test_a_model_that_fails_stops_no_other(cluster: Any, zoo: Zoo) -> None:
+    (zoo.folder / "bb.caffemodel").write_bytes(b"")
+    assert zoo.build("--scheduler", cluster.scheduler_address).exit_code == 1
+    assert [name for name, outcome in zoo.outcomes().items() if outcome["status"] == "failed"] == ["bb"]
+
+
+def test_a_worker_that_is_killed_is_replaced(cluster: Any, zoo: Zoo) -> None:
+    """The first one that begins to convert anything."""
+    killed: list[int] = []
+
+    def kill(event: Event) -> None:
+        if not killed and event.stage == "convert":
+            killed.append(next(iter(cluster.workers.values())).pid)
+            os.kill(killed[0], signal.SIGKILL)
+
+    outcomes = build_on_cluster(specs_of(zoo), options_of(zoo), scheduler=cluster.scheduler_address, report=kill)
+    assert sorted((outcome.name, outcome.status) for outcome in outcomes) == [(name, "published") for name in sorted(zoo.models)]
+    assert killed
+    assert sorted(check(zoo.output)) == sorted(zoo.models)
+
+
+def test_no_scheduler_answers(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("distributed", reason="needs caffe2neon[distributed]")
+    monkeypatch.setattr(scheduling, "_TIMEOUT", 0.2)
+    with pytest.raises(ClusterError, match="no Dask scheduler answers at tcp://127") as caught:
+        list(build_on_cluster(specs_of(zoo), options_of(zoo), scheduler="tcp://127.0.0.1:1"))
+    assert "dask scheduler" in caught.value.remedy
+
+
+def test_dask_is_not_installed(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UsageError) as caught:
+        list(build_on_cluster(specs_of(zoo), options_of(zoo), scheduler="tcp://127.0.0.1:1"))
+    assert "pip install 'caffe2neon[distributed]'" in caught.value.remedy
+
+
+def test_jobs_are_for_this_machine(zoo: Zoo) -> None:
+    zoo.write()
+    result = run("zoo", "build", *zoo.arguments(), "--scheduler", "tcp://127.0.0.1:1", "--jobs", "2")
+    assert result.exit_code == 2
+    assert "--jobs is for this machine" in result.stderr
+
+
+class Answers:
+    """A client whose workers answer as they are told."""
+
+    def __init__(self, answers: dict[str, tuple[str, bool]] | Exception) -> None:
+        self._answers = answers
+
+    def run(self, *_: Any) -> dict[str, tuple[str, bool]]:
+        if isinstance(self._answers, Exception):
+            raise self._answers
+        return self._answers
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        ({}, "has no workers"),
+        ({"tcp://a:1": ("0.0.1", True)}, "worker tcp://a:1 has caffe2neon 0.0.1"),
+        ({"tcp://a:1": (__version__, False)}, "worker tcp://a:1 does not see the output folder"),
+        (ModuleNotFoundError("No module named 'caffe2neon'"), "cannot run caffe2neon: ModuleNotFoundError"),
+    ],
+)
+def test_workers_that_cannot_do_this_work(tmp_path: Path, answers: Any, message: str) -> None:
+    with pytest.raises(ClusterError, match=message):
+        scheduling._check_workers(Answers(answers), tmp_path / "zoo")
+    assert list((tmp_path / "zoo").iterdir()) == []
