@@ -1,7 +1,8 @@
 # Every target sets up what it needs; CI calls these and nothing else.
 #   make zoo                        build what is bundled (no network needed beyond the packages)
-#   make zoo ENTRIES="bvlc_alexnet" or GROUP=ilsvrc12   build more; MIRROR=dir, DATASET=ilsvrc12=dir, EVALUATE=no
+#   make zoo ENTRIES="bvlc_alexnet" or GROUP=ilsvrc12   build more; MIRROR=dir, DATASET=ilsvrc12=dir, JOBS=2, EVALUATE=no
 #   make convert MODEL=digits       build one entry
+#   make nightly                    build, compare with what is published, publish: docs/nightly.md
 #   make test | lint | bench | clean
 #   make image-cpu | image          the image with the real neon and Caffe; BUILD_ARGS="--build-arg ..." for mirrors; DOCKER=podman
 #   make image-test                 the tests of the image: IMAGE=caffe2neon:cpu
@@ -14,6 +15,7 @@ BIN    := $(VENV)/bin
 # What to build: entries by name or glob, a group, or what is bundled.
 CHOICE  = $(ENTRIES) $(if $(GROUP),--group $(GROUP)) $(if $(ENTRIES)$(GROUP),,--group bundled)
 OPTIONS = --output $(OUTPUT) $(if $(MIRROR),--mirror $(MIRROR)) $(if $(DATASET),--dataset $(DATASET)) \
+          $(if $(JOBS),--jobs $(JOBS)) \
           $(if $(filter no,$(EVALUATE)),--no-evaluate)
 
 DOCKER    ?= docker
@@ -24,7 +26,7 @@ CUDA_APT  ?= https://snapshot.ubuntu.com/ubuntu/20250601T000000Z
 IMAGE_ARGS = --build-arg VERSION=$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
              --build-arg REVISION=$(shell git rev-parse HEAD 2>/dev/null) $(BUILD_ARGS)
 
-.PHONY: zoo convert test lint bench proto clean image image-cpu image-test
+.PHONY: zoo convert nightly test lint bench proto clean image image-cpu image-test
 
 zoo: $(VENV)/.run
 	@$(BIN)/caffe2neon zoo build $(CHOICE) $(OPTIONS)
@@ -33,6 +35,11 @@ zoo: $(VENV)/.run
 convert: $(VENV)/.run
 	@$(if $(MODEL),,$(error say which entry of zoo.yaml: make convert MODEL=digits))
 	@$(BIN)/caffe2neon zoo build $(MODEL) $(OPTIONS)
+
+nightly: $(VENV)/.run
+	@$(if $(findstring ://,$(PUBLISH)),$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[remote,s3]")
+	@$(if $(SCHEDULER),$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[distributed]")
+	@CAFFE2NEON=$(BIN)/caffe2neon scripts/nightly.sh
 
 test: lint
 	@scripts/setup_browser.sh

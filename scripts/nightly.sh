@@ -1,8 +1,7 @@
 #!/bin/sh
 # Build the zoo, hold it against what is published, and publish it if all is well. For cron, systemd and CI: docs/nightly.md.
 #
-# From the environment: STATE (folder kept between nights), PUBLISH (where to publish: a folder, s3://…; nothing is published
-# without it), GROUP or ENTRIES (default: all of the manifest), JOBS, MANIFEST, MIRROR, DATASET (NAME=PATH, several with spaces
+# From the environment: STATE (folder kept between nights), PUBLISH (where to publish: a folder, s3://…), GROUP or ENTRIES (default: all of the manifest), JOBS, MANIFEST, MIRROR, DATASET (NAME=PATH, several with spaces
 # between), SCHEDULER, KEEP (days that logs are kept), CAFFE2NEON (the command).
 #
 # Exit code 0: all well, published; 1: a model failed, fell behind, or changed upstream, and nothing is published; 2: usage or
@@ -10,6 +9,7 @@
 set -eu
 
 state=${STATE:-nightly}
+publish=${PUBLISH:-$state/published}
 command=${CAFFE2NEON:-caffe2neon}
 mkdir -p "$state/logs"
 
@@ -25,12 +25,11 @@ summary=$state/logs/$night.md
 
 set -f # names and globs are the manifest's, not this folder's
 set -- --output "$state/zoo" --cache "$state/cache" --manifest "${MANIFEST:-zoo.yaml}"
-set -- "$@" --progress plain --upstream --summary "$summary" --report "$state/logs/$night.json"
+set -- "$@" --progress plain --upstream --against "$publish" --summary "$summary" --report "$state/logs/$night.json"
 [ -z "${SCHEDULER:-}" ] || set -- "$@" --scheduler "$SCHEDULER"
 [ -n "${SCHEDULER:-}" ] || set -- "$@" --jobs "${JOBS:-1}"
 [ -z "${GROUP:-}" ] || set -- "$@" --group "$GROUP"
 [ -z "${MIRROR:-}" ] || set -- "$@" --mirror "$MIRROR"
-[ -z "${PUBLISH:-}" ] || set -- "$@" --against "$PUBLISH"
 for dataset in ${DATASET:-}; do
     set -- "$@" --dataset "$dataset"
 done
@@ -45,8 +44,8 @@ run() {
 }
 
 run "$command" zoo build "$@"
-if [ "$code" -eq 0 ] && [ -n "${PUBLISH:-}" ]; then
-    run "$command" zoo publish "$state/zoo" "$PUBLISH"
+if [ "$code" -eq 0 ]; then
+    run "$command" zoo publish "$state/zoo" "$publish"
 fi
 
 for end in log md json; do

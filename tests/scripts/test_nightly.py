@@ -1,0 +1,111 @@
+"""scripts/nightly.sh: what is published, what stops a night, and what it leaves."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.fetch.server import body, running
+from tests.publish.builds import check
+from tests.zoos import Zoo
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> Zoo:
+    zoo = Zoo(tmp_path)
+    program = tmp_path / "caffe2neon"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m caffe2neon "$@"\n')
+    program.chmod(0o755)
+    return zoo
+
+
+def night(zoo: Zoo, **settings: str) -> subprocess.CompletedProcess[str]:
+    zoo.write()
+    environment = {**os.environ, "CAFFE2NEON": str(zoo.folder / "caffe2neon"), "PYTHONPATH": str(ROOT), **settings}
+    for name in ("GROUP", "ENTRIES", "PUBLISH", "GITHUB_STEP_SUMMARY"):
+        environment.setdefault(name, "")
+    script = ROOT / "scripts" / "nightly.sh"
+    return subprocess.run([script], cwd=zoo.folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def logs(zoo: Zoo, end: str) -> str:
+    return (zoo.folder / "nightly" / "logs" / f"latest.{end}").read_text()
+
+
+def test_nights_that_are_well_and_one_that_fell_behind(zoo: Zoo) -> None:
+    zoo.add_digits()
+    first = night(zoo)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert first.stdout.splitlines()[:3] == ["# Zoo: all well", "", "1 published"]
+    assert "| digits | published | 99.7 (99.7) | 100.0 |" in first.stdout
+    assert first.stdout == logs(zoo, "md")
+    assert "digits: evaluate" in logs(zoo, "log")
+    published = zoo.folder / "nightly" / "published"
+    assert list(check(published)) == ["digits"]
+    assert night(zoo, GITHUB_STEP_SUMMARY=str(zoo.folder / "step.md")).returncode == 0
+    assert "1 unchanged" in (zoo.folder / "step.md").read_text()
+
+    index = json.loads((published / "index.json").read_bytes())
+    index["models"]["digits"]["accuracy"]["top5"] = 100.0
+    index["models"]["digits"]["accuracy"]["top1"] = 100.1  # the tolerance is 0.3, the measured one 99.72
+    (published / "index.json").write_text(json.dumps(index))
+    before = (published / "index.json").read_bytes()
+    third = night(zoo)
+    assert third.returncode == 1
+    assert "digits: top1 was 100.1, is 99.7" in third.stderr
+    assert "## Worse than published\n\n- **digits** top1: 100.10 % → 99.72 %" in third.stdout
+    assert (published / "index.json").read_bytes() == before
+
+
+def test_a_file_that_changed_upstream_fails_its_model_though_the_cache_has_the_right_one(zoo: Zoo) -> None:
+    zoo.add_small()
+    weights = (zoo.folder / "small.caffemodel").read_bytes()
+    with running() as server:
+        zoo.models["small"]["caffemodel"]["url"] = server.serve("/w", body(weights))
+        assert night(zoo).returncode == 0
+        server.serve("/w", body(weights[:-1] + b"x"))
+        changed = night(zoo)
+        assert changed.returncode == 1
+        assert "- **small** upstream: " in changed.stdout
+        assert "changed upstream: checksum mismatch: another file of the right size" in changed.stdout
+    gone = night(zoo)
+    assert gone.returncode == 0
+    assert "cannot tell whether" in gone.stdout
+
+
+def test_a_second_run_at_once_ends_at_once(zoo: Zoo) -> None:
+    zoo.add_small()
+    (zoo.folder / "nightly").mkdir()
+    with (zoo.folder / "nightly" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = night(zoo)
+    assert (done.returncode, done.stdout) == (75, "")
+    assert "another run" in done.stderr
+
+
+def test_settings_become_options(zoo: Zoo) -> None:
+    """``printf`` stands for the command."""
+    program = zoo.folder / "caffe2neon"
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    night(zoo, GROUP="g", ENTRIES="a* b", DATASET="d=x e=y", JOBS="3", MIRROR="m", PUBLISH="memory://zoo")
+    said = logs(zoo, "log").splitlines()
+    build, publish = said[: said.index("publish") - 1], said[said.index("publish") - 1 :]
+    for pair in (("--group", "g"), ("--dataset", "d=x"), ("--dataset", "e=y"), ("--jobs", "3"), ("--mirror", "m")):
+        assert pair in zip(build, build[1:], strict=False)
+    assert build[-2:] == ["a*", "b"]
+    assert publish == ["zoo", "publish", "nightly/zoo", "memory://zoo"]
+
+
+def test_ci_calls_make_and_nothing_else() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "nightly.yml").read_text())
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    assert [step["run"] for step in steps if "run" in step] == ["make nightly"]
