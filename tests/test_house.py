@@ -40,7 +40,7 @@ WITHIN_BASE = {
 FIELD_TYPES = "caffe2neon.caffe.caffe_pb2"
 
 #: Slow to import, so nothing but what needs them waits for them, inside a function.
-HEAVY = {"cv2", "onnx", "onnxruntime", "requests", "urllib3", "yaml", "tqdm", "scipy", "sklearn", "matplotlib", "PIL", "lmdb", "fsspec"}
+HEAVY = {"cv2", "distributed", "onnx", "onnxruntime", "requests", "urllib3", "yaml", "tqdm", "scipy", "sklearn", "matplotlib", "PIL", "lmdb", "fsspec"}
 
 
 @dataclass(frozen=True)

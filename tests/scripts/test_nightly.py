@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import subprocess
@@ -100,7 +101,7 @@ def test_settings_become_options(zoo: Zoo) -> None:
     said = logs(zoo, "log").splitlines()
     build, publish = said[: said.index("publish") - 1], said[said.index("publish") - 1 :]
     for pair in (("--group", "g"), ("--dataset", "d=x"), ("--dataset", "e=y"), ("--jobs", "3"), ("--mirror", "m")):
-        assert pair in zip(build, build[1:], strict=False)
+        assert pair in itertools.pairwise(build)
     assert build[-2:] == ["a*", "b"]
     assert publish == ["zoo", "publish", "nightly/zoo", "memory://zoo"]
 
