@@ -7,8 +7,6 @@ import gzip
 import itertools
 import json
 import pickle
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import resources
@@ -26,6 +24,7 @@ from caffe2neon.neon import read_prm, write_prm
 from caffe2neon.records import NeonContainer, NeonLayer, NeonModel
 from caffe2neon.single import convert_files
 from tests.conftest import shared
+from tests.memory import peak_memory
 
 DIGITS = Path(str(resources.files("caffe2neon").joinpath("bundled", "digits")))
 #: caffemodel's field `layer`, its `name` and `blobs`, and a blob's `data`; all are length-delimited.
@@ -262,12 +261,12 @@ def test_numbers_are_not_read(tmp_path: Path) -> None:
         stream.write(_field(LAYER, len(layer) + 4 * count) + layer)
         stream.truncate(stream.tell() + 4 * count)
     program = (
-        "import resource, sys, pathlib; from caffe2neon.inspection import inspect_file;"
-        "print(inspect_file(pathlib.Path(sys.argv[1])).parameters, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "import sys, pathlib; from caffe2neon.inspection import inspect_file;"
+        "print(inspect_file(pathlib.Path(sys.argv[1])).parameters)"
     )
-    answer = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True).stdout.split()
-    assert int(answer[0]) == count
-    assert int(answer[1]) < 300 << 10  # kB
+    words, peak = peak_memory(program, path)
+    assert words == [str(count)]
+    assert peak < 300 << 20
 
 
 # ---- .prm ----
