@@ -55,6 +55,7 @@ class Job:
     options: Options
     stack: ExitStack = field(compare=False)
     progress: Progress = no_progress
+    measure: Callable[..., Evaluation] = measure
     fetched: FetchedModel | None = None
     net: CaffeNet | None = None
     weights: CaffeWeights | None = None
@@ -171,7 +172,7 @@ def _evaluate(job: Job) -> Job:
     spec, options = job.spec, job.options
     if spec.dataset is None or not options.evaluate:
         return job
-    evaluation = measure(
+    evaluation = job.measure(
         job.prm,
         spec.dataset,
         spec.preprocess,
@@ -214,9 +215,14 @@ STAGES: tuple[tuple[str, Callable[[Job], Job]], ...] = (
 )
 
 
-def build_model(spec: ModelSpec, options: Options, report: Report = no_report) -> Outcome:
-    """Build and publish one entry. Raises no error: what went wrong, be it a bug of ours, is the outcome's reason."""
-    stage, job = "", Job(spec, options, ExitStack())
+def build_model(
+    spec: ModelSpec, options: Options, report: Report = no_report, *, measure: Callable[..., Evaluation] = measure
+) -> Outcome:
+    """Build and publish one entry. Raises no error: what went wrong, be it a bug of ours, is the outcome's reason.
+
+    ``measure`` stands for :func:`caffe2neon.single.measure`, whose arguments it gets.
+    """
+    stage, job = "", Job(spec, options, ExitStack(), measure=measure)
     try:
         if spec.expect != "published":
             stage = "check"

@@ -20,6 +20,7 @@ from caffe2neon.records import (
     Array,
     CaffeNet,
     CaffeWeights,
+    Counts,
     DatasetSpec,
     Evaluation,
     FetchedFile,
@@ -167,7 +168,39 @@ def measure(
     skip_bad: bool = False,
     progress: Progress = no_progress,
 ) -> Evaluation:
-    """Top-k accuracy of a model file over a data set.
+    """Top-k accuracy of a model file over a data set; see :func:`measure_part`, which raises what this raises."""
+    from caffe2neon.evaluate import total
+
+    counts = measure_part(
+        prm,
+        dataset,
+        preprocess,
+        engine=engine,
+        topk=topk,
+        workers=workers,
+        threads=threads,
+        order=order,
+        skip_bad=skip_bad,
+        progress=progress,
+    )
+    return total([counts])
+
+
+def measure_part(
+    prm: Path,
+    dataset: DatasetSpec,
+    preprocess: Preprocess,
+    *,
+    part: range | None = None,
+    engine: str = "auto",
+    topk: Sequence[int] = (1, 5),
+    workers: int | None = None,
+    threads: int = 0,
+    order: str = "",
+    skip_bad: bool = False,
+    progress: Progress = no_progress,
+) -> Counts:
+    """What a model file has right of the examples in ``part``; None is the whole data set.
 
     ``threads`` compute, ``workers`` decode; 0 and None mean one a core.
     ``order`` says in which order the model's classes are ("caffe", "neon"); left empty, a file of ours knows: it is in neon's once
@@ -178,7 +211,7 @@ def measure(
         EngineError, PrmError, UsageError: of the engine, the file, and ``topk``.
     """
     from caffe2neon.engines import open_neon
-    from caffe2neon.evaluate import evaluate, open_dataset
+    from caffe2neon.evaluate import count, open_dataset
 
     data = open_dataset(dataset)
     model = read_prm(prm)
@@ -194,15 +227,16 @@ def measure(
     def advance(count: int) -> None:
         nonlocal done
         done += count
-        progress(f"evaluate {prm.stem}", done, len(data.labels))
+        progress(f"evaluate {prm.stem}", done, len(data.labels) if part is None else len(part))
 
-    return evaluate(
+    return count(
         opened,
         data,
         preprocess,
         model_order=model_order,
         topk=topk,
         label_map=_label_map(model) if model_order != data.class_order else None,
+        part=part,
         skip_bad=skip_bad,
         workers=workers,
         progress=advance,

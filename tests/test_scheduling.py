@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from caffe2neon import __version__, scheduling
@@ -56,6 +57,27 @@ def test_the_same_bytes_as_in_this_process(cluster: Any, zoo: Zoo) -> None:
     assert "digits: evaluate: evaluate digits" in result.stderr.splitlines()
     assert files_of(zoo.output) == alone
     assert zoo.build("--scheduler", cluster.scheduler_address).stdout.splitlines()[-1] == "5 unchanged"
+
+
+def test_a_large_data_set_is_measured_by_all_workers_to_the_same_numbers(cluster: Any, zoo: Zoo) -> None:
+    random = np.random.default_rng(0)
+    zoo.add_npz("many", random.integers(0, 256, (3500, 6, 6), np.uint8), random.integers(0, 5, 3500).astype(np.uint8))
+    zoo.add_small("aa", dataset="many", preprocess={"channel_order": "GRAY"})
+    assert zoo.build("aa").exit_code == 0
+    alone = files_of(zoo.output / "aa")
+    zoo.output.rename(zoo.folder / "alone")
+    told: list[tuple[int, int | None]] = []
+
+    def hear(event: Event) -> None:
+        if event.step == "evaluate aa":
+            told.append((event.done, event.total))
+
+    specs = [spec for spec in specs_of(zoo) if spec.name == "aa"]
+    (outcome,) = build_on_cluster(specs, options_of(zoo), scheduler=cluster.scheduler_address, report=hear)
+    assert outcome.status == "published", outcome.reason
+    assert files_of(zoo.output / "aa") == alone
+    assert told
+    assert told[0][0] < 2000, "one part after the other"
 
 
 def test_a_model_that_fails_stops_no_other(cluster: Any, zoo: Zoo) -> None:
