@@ -68,8 +68,8 @@ def check_file(prototxt: Path, options: NetOptions) -> Checked:
     except UnsupportedError as error:
         findings += error.findings
     except GraphError as error:
-        findings += _types(net, deployed)
         findings.append(Finding(error.where, error.message, error.remedy))
+        findings += _types(net, deployed)  # the better reason, where both are about one layer: the last counts
     return _checked(net, deployed, graph, judged, findings, model)
 
 

@@ -209,7 +209,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class CaffeNet:
-    """A net definition, upgraded and filtered to one phase, layers in file order.
+    """A net definition, upgraded and filtered to one ``phase`` (TEST or TRAIN), layers in file order.
 
     ``path`` is the file as the user named it, for messages; ``sha256`` of its bytes. What ``deploy`` took out of a training net:
     its ``losses``, the ``preprocess`` of its data layer, and ``notes`` on both for people.
@@ -222,6 +222,7 @@ class CaffeNet:
     losses: tuple[Loss, ...] = ()
     preprocess: Preprocess | None = None
     notes: tuple[str, ...] = ()
+    phase: str = "TEST"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from caffe2neon.caffe import deploy, read_net, read_weights
+from caffe2neon.caffe import at_inference, deploy, read_net, read_weights
 from caffe2neon.convert import check, check_types, convert
 from caffe2neon.errors import DataError, GraphError, UnsupportedError, located
 from caffe2neon.files import atomic_write, digest, open_path
@@ -146,12 +146,15 @@ def compare(
     batch: int = 2,
     threads: int = 0,
 ) -> Parity:
-    """A model file against the Caffe net it was made of, on ``batch`` examples of seeded noise; ``threads`` 0 means one a core."""
+    """A model file against the Caffe net it was made of, on ``batch`` examples of seeded noise, at inference.
+
+    ``threads`` 0 means one a core.
+    """
     from caffe2neon.engines import open_caffe, open_neon
     from caffe2neon.verify import verify
 
     neon = open_neon(prm, engine=engine, threads=threads)
-    caffe = open_caffe(net, weights, engine=reference, batch=batch, threads=threads)
+    caffe = open_caffe(at_inference(net), weights, engine=reference, batch=batch, threads=threads)
     return verify(neon, caffe, meta=read_prm(prm).meta, tolerance=tolerance, layers=layers, batch=batch)
 
 

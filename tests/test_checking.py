@@ -119,6 +119,11 @@ def test_all_refused_layers_are_listed(tmp_path: Path) -> None:
     assert find(checked, "ArgMax").remedy
 
 
+def test_a_type_that_rules_itself_out_says_why_even_where_its_shape_is_not_known(tmp_path: Path) -> None:
+    text = INPUT + 'layer { name: "l" type: "LSTM" bottom: "data" bottom: "data" top: "l" recurrent_param { num_output: 4 } }'
+    assert "recurrent layers" in find(check(text, tmp_path), "l").reason
+
+
 def test_an_unknown_type_leaves_the_rest_open(tmp_path: Path) -> None:
     text = INPUT + (
         'layer { name: "n" type: "Normalize" bottom: "data" top: "n" }\nlayer { name: "e" type: "Exp" bottom: "n" top: "e" }\n'

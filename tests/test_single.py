@@ -16,7 +16,7 @@ from caffe2neon.errors import Caffe2NeonError, DataError, GraphError, LabelError
 from caffe2neon.labels import LabelMap, remap
 from caffe2neon.neon import read_prm, write_prm
 from caffe2neon.records import META, Array, DatasetSpec, NeonContainer, NeonLayer, NeonModel, Preprocess
-from caffe2neon.single import compare, convert_files, lay_out_net, load_net, measure
+from caffe2neon.single import NetOptions, compare, convert_files, lay_out_net, load_net, measure
 from tests.nets import data, layer
 from tests.zoos import DIGITS, SMALL, SMALL_SHAPES, WIDE, WIDE_SHAPES, caffemodel, random_weights
 
@@ -50,6 +50,40 @@ def changed(model: NeonModel, name: str, change: Callable[[Array], Array]) -> Ne
 
 
 # ---- convert ----
+
+
+TRAINING = """
+layer { name: "data" type: "Data" top: "data" top: "label" transform_param { crop_size: 4 } data_param { batch_size: 3 } }
+layer { name: "bn" type: "BatchNorm" bottom: "data" top: "bn" %s }
+layer { name: "drop" type: "Dropout" bottom: "bn" top: "bn" }
+layer { name: "ip" type: "InnerProduct" bottom: "bn" top: "ip" inner_product_param { num_output: 4 } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
+"""
+TRAINED_SHAPES: dict[str, list[tuple[int, ...]]] = {"bn": [(3,), (3,), (1,)], "ip": [(4, 48), (4,)]}
+
+
+@pytest.mark.parametrize(
+    ("more", "noted", "serves"),
+    [
+        ("", False, True),
+        ("batch_norm_param { use_global_stats: false }", False, False),
+        ("batch_norm_param { use_global_stats: true }", True, True),
+        ("phase: TRAIN", False, False),
+    ],
+    ids=["unset", "false", "true", "a phase of its own"],
+)
+def test_batch_norm_and_dropout_of_a_training_net(more: str, noted: bool, serves: bool, tmp_path: Path) -> None:
+    """A model to train is compared as it computes at inference; to compute at once, BatchNorm must use what is stored."""
+    shapes = {name: [np.abs(blob) for blob in blobs] for name, blobs in random_weights(TRAINED_SHAPES).items()}
+    files = write_net(tmp_path, TRAINING % more, shapes)
+    model, parity = convert_files(*files, tmp_path / "train.prm", options=NetOptions(phase="TRAIN"), tolerance=1e-5)
+    assert parity is not None
+    assert any("trains with the stored statistics" in note for note in model.meta["notes"]) == noted
+    if serves:
+        convert_files(*files, tmp_path / "test.prm", tolerance=1e-5)
+    else:
+        with pytest.raises(UnsupportedError, match="by the statistics of the batch at inference"):
+            convert_files(*files, tmp_path / "test.prm")
 
 
 def test_small_net_computes_what_numpy_does(tmp_path: Path) -> None:

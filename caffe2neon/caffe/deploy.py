@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from caffe2neon.caffe.caffe_pb2 import TEST, LayerParameter
 from caffe2neon.caffe.data_layers import DATA_TYPES, data_rules, with_inputs
 from caffe2neon.caffe.lineage import ancestors
 from caffe2neon.caffe.losses import Judged, loss_rules, without_losses
@@ -35,9 +36,12 @@ def deploy(net: CaffeNet, *, shape: Shape | None = None, head: str = "", cut: st
     Raises:
         GraphError: a data layer whose shape nobody knows; a head or a blob that the net has not got.
         UnsupportedError: with ``train``, a loss that no neon cost equals.
-        UsageError: with ``train``, a head that no loss judges.
+        UsageError: with ``train``, a head that no loss judges; ``cut`` beside a head, or beside ``train``.
     """
-    judged = without_losses(net, train=train and not cut)
+    if cut and (head or train):
+        other = "--head keeps an output behind it" if head else "--phase train needs the losses behind it"
+        raise UsageError(f"--cut {cut} ends the net, but {other}", remedy="give one of the two")
+    judged = without_losses(net, train=train)
     losses, notes = _chosen(judged, head, cut, train)
     outputs = [cut] if cut else [loss.output for loss in losses] or ([head] if head else [])
     layers = _leading_to(net, judged.layers, outputs)
@@ -50,6 +54,24 @@ def deploy(net: CaffeNet, *, shape: Shape | None = None, head: str = "", cut: st
         notes=(*fed.notes, *judged.notes, *notes),
     )
     return result if result.layers != net.layers or result.losses or result.preprocess else net
+
+
+def at_inference(net: CaffeNet) -> CaffeNet:
+    """A net of phase TRAIN as it computes once it is trained, which is how a model for neon is compared.
+
+    Its layers are in phase TEST: Dropout changes nothing, and BatchNorm uses its stored statistics, as neon's do at inference.
+    """
+    if net.phase != "TRAIN":
+        return net
+    layers = []
+    for layer in net.layers:
+        param = LayerParameter()
+        param.CopyFrom(layer.param)
+        param.phase = TEST
+        if param.type == "BatchNorm":
+            param.batch_norm_param.ClearField("use_global_stats")
+        layers.append(replace(layer, param=param))
+    return replace(net, layers=tuple(layers), phase="TEST")
 
 
 def _chosen(judged: Judged, head: str, cut: str, train: bool) -> tuple[list[Loss], list[str]]:

@@ -62,7 +62,7 @@ def read_net(
         if not layers:
             raise ParseError("no layer is in this file", remedy="give a net definition: layer { name: ... type: ... }")
         kept = phases.keep(layers, phases.state(own, phase, stages, level))
-        return CaffeNet(name, tuple(kept), str(path), hashlib.sha256(data).hexdigest())
+        return CaffeNet(name, tuple(kept), str(path), hashlib.sha256(data).hexdigest(), phase=phase)
 
 
 def net_text(net: CaffeNet) -> str:

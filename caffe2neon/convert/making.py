@@ -39,7 +39,8 @@ def make_layers(graph: Graph, blobs: Blobs) -> Making:
         for blob in node.bottoms:
             readers[blob].append(node)
     sites: dict[Blob, Site] = {}
-    names = Names(graph)
+    names, ties = Names(graph), _ties(graph)
+    training = graph.net.phase == "TRAIN"
     for node in graph.nodes:
         if not node.bottoms:
             continue
@@ -54,9 +55,9 @@ def make_layers(graph: Graph, blobs: Blobs) -> Making:
                 before = sites.get(node.bottoms[0]) if len(readers[node.bottoms[0]]) == 1 else None
                 following = readers[node.tops[0]]
                 after = following[0] if len(following) == 1 and len(following[0].bottoms) == 1 else None
-                site = Site(node, names.of(node.layer), bottoms[0], blobs.get(node, ()), before, after)
+                site = Site(node, names.of(node.layer), bottoms[0], blobs.get(node, ()), before, after, training=training)
                 layers[node] = names.apart(find_converter(node.layer.type)(site), node.layer)
-                notes[node] = site.notes
+                notes[node] = [*site.notes, *ties.get(node.layer, ())]
                 sites[node.tops[0]] = site
                 shape = bottoms[0]
                 for item in layers[node]:
@@ -66,6 +67,18 @@ def make_layers(graph: Graph, blobs: Blobs) -> Making:
         except Refused as refused:
             refusals[node] = refused
     return Making(Made(layers, joints), notes, refusals)
+
+
+def _ties(graph: Graph) -> dict[CaffeLayer, list[str]]:
+    """Notes on layers that share a parameter by name with an earlier one: neon's layers own theirs, so that training parts them."""
+    owners: dict[str, str] = {}
+    notes: dict[CaffeLayer, list[str]] = {}
+    for layer in dict.fromkeys(node.layer for node in graph.nodes if node.params):
+        others = {owners.setdefault(spec.name, layer.name) for spec in layer.param.param if spec.name} - {layer.name}
+        if others:
+            names = ", ".join(sorted(others))
+            notes[layer] = [f"{layer.name}: a copy of the weights it shares with {names}, which serves inference only"]
+    return notes
 
 
 def finding(net: CaffeNet, layer: CaffeLayer, refused: Refused) -> Finding:

@@ -28,7 +28,8 @@ class Site:
 
     ``name`` is that of the neon layer; ``shape`` the neon shape of its bottom, (C, H, W) or (F, 1); ``blobs`` are its learnable
     blobs, in Caffe's order and shapes, float32 when made; ``before`` is the site of the layer that makes its bottom, where nobody
-    else reads that, and ``after`` the node that reads its top, where that is the only one; ``notes`` collects sentences for people.
+    else reads that, and ``after`` the node that reads its top, where that is the only one; ``notes`` collects sentences for people;
+    ``training``: the model is to be trained.
     """
 
     node: Node
@@ -38,6 +39,7 @@ class Site:
     before: Site | None = None
     after: Node | None = None
     notes: list[str] = field(default_factory=list)
+    training: bool = False
 
 
 @dataclass(frozen=True)

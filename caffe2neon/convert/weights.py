@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from math import prod
 
 import numpy as np
 
 from caffe2neon.errors import WeightsError, located
-from caffe2neon.records import Array, CaffeWeights, Deferred, Graph, Node, Shape
+from caffe2neon.records import Array, CaffeNet, CaffeWeights, Deferred, Graph, Node, Shape
 
 Blobs = Mapping[Node, tuple[Deferred, ...]]
 
@@ -17,7 +18,8 @@ def fit(graph: Graph, weights: CaffeWeights) -> Blobs:
     """Learnable blobs by node, in the shapes the net gives them, float32 when made.
 
     As ``Net::CopyTrainedLayersFrom``: layers match by name, layers that only the file has are ignored, and a shape fits where it is
-    equal or, in old files, equal with leading ones ((1, 1, N, K) is N×K).
+    equal or, in old files, equal with leading ones ((1, 1, N, K) is N×K). Layers that share a parameter by name share its memory,
+    so the copy that comes last in the file stands for all of them, and those that are not in the file need no blobs of their own.
 
     Raises:
         WeightsError: a layer without weights, or a wrong number or shape of blobs; names all layers that do not fit.
@@ -25,6 +27,7 @@ def fit(graph: Graph, weights: CaffeWeights) -> Blobs:
     mistakes = []
     found: dict[Node, tuple[Deferred, ...]] = {}
     claimed: set[str] = set()
+    shared = _shared(graph.net, weights)
     for node in graph.nodes:
         if not node.params:
             continue
@@ -33,7 +36,7 @@ def fit(graph: Graph, weights: CaffeWeights) -> Blobs:
                 if node.layer.name in claimed:
                     raise WeightsError(_TWICE, remedy="give each layer with weights a name of its own, in both files")
                 claimed.add(node.layer.name)
-                found[node] = _fit(node, weights)
+                found[node] = _fit(node, weights, shared)
         except WeightsError as error:
             mistakes.append(error)
     if len(mistakes) == 1:
@@ -57,20 +60,40 @@ _TWICE = "has the name of an earlier layer with weights: Caffe loads both layers
 _REMEDY = "this caffemodel belongs to another net, or to another version of it"
 
 
-def _fit(node: Node, weights: CaffeWeights) -> tuple[Deferred, ...]:
+def _shared(net: CaffeNet, weights: CaffeWeights) -> dict[str, Array]:
+    """The blob of each parameter that has a name: of all layers that share it, the one that the file has last."""
+    order = {name: number for number, name in enumerate(weights.blobs)}
+    holders: dict[str, tuple[int, int, str]] = {}
+    for layer in net.layers:
+        for index, spec in enumerate(layer.param.param):
+            if spec.name and index < len(weights.blobs.get(layer.name, ())):
+                holder = (order[layer.name], index, layer.name)
+                holders[spec.name] = max(holder, holders.get(spec.name, holder))
+    return {name: weights.blobs[layer][index] for name, (_, index, layer) in holders.items()}
+
+
+def _fit(node: Node, weights: CaffeWeights, shared: Mapping[str, Array]) -> tuple[Deferred, ...]:
     blobs = weights.blobs.get(node.layer.name)
-    if not blobs:
+    tied = {i: shared[spec.name] for i, spec in enumerate(node.layer.param.param) if spec.name in shared}
+    if not blobs and (blobs is not None or len(tied) < len(node.params)):
         raise WeightsError("has no weights in this file", remedy=_REMEDY)
-    if len(blobs) != len(node.params):
+    if blobs and len(blobs) != len(node.params):
         raise WeightsError(f"needs {len(node.params)} blob(s), the file has {len(blobs)}", remedy=_REMEDY)
-    return tuple(_fit_blob(i, blob, shape) for i, (blob, shape) in enumerate(zip(blobs, node.params, strict=True)))
+    for i, (blob, shape) in enumerate(zip(blobs or (), node.params, strict=False)):
+        if _without_leading_ones(blob.shape) != _without_leading_ones(shape):
+            raise _wrong_shape(i, blob, shape)
+    return tuple(_deferred(i, tied[i] if i in tied else (blobs or ())[i], shape) for i, shape in enumerate(node.params))
 
 
-def _fit_blob(index: int, blob: Array, shape: Shape) -> Deferred:
-    if _without_leading_ones(blob.shape) != _without_leading_ones(shape):
-        wanted, given = ("×".join(map(str, s)) for s in (shape, blob.shape))
-        raise WeightsError(f"blob {index} should be {wanted}, the file has {given}", remedy=_REMEDY)
+def _deferred(index: int, blob: Array, shape: Shape) -> Deferred:
+    if prod(blob.shape) != prod(shape):  # of a shared blob that only another layer's shape has been held against
+        raise _wrong_shape(index, blob, shape)
     return Deferred(shape, lambda: np.asarray(blob, np.float32).reshape(shape))
+
+
+def _wrong_shape(index: int, blob: Array, shape: Shape) -> WeightsError:
+    wanted, given = ("×".join(map(str, s)) for s in (shape, blob.shape))
+    return WeightsError(f"blob {index} should be {wanted}, the file has {given}", remedy=_REMEDY)
 
 
 def _without_leading_ones(shape: Shape) -> Shape:

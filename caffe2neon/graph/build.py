@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import prod
 
 from caffe2neon.errors import GraphError, Where, located
 from caffe2neon.graph.shapes import infer
-from caffe2neon.records import Blob, CaffeLayer, CaffeNet, Graph, Node
+from caffe2neon.records import Blob, CaffeLayer, CaffeNet, Graph, Node, Shape
 
 #: Types that Caffe lets overwrite their bottom, or that work when they do. The others either refuse (AbsVal, Flatten, Reshape) or
 #: run and mean nothing, because they read what they have already overwritten (Eltwise, LRN, MAX Pooling).
@@ -27,19 +28,20 @@ def build_graph(net: CaffeNet) -> Graph:
 
     Raises:
         GraphError: what Caffe would refuse: an unknown bottom, a top that two layers make, a blob overwritten in place although
-            another layer reads it too, shapes that do not fit; also what Caffe runs but computes wrongly: an in-place Eltwise, a
-            blob read after another that shares its memory was overwritten.
+            another layer reads it too, shapes that do not fit, a parameter shared between different shapes; also what Caffe runs
+            but computes wrongly: an in-place Eltwise, a blob read after another that shares its memory was overwritten.
     """
     newest: dict[str, Blob] = {}
     nodes: list[Node] = []
     readers: Counter[Blob] = Counter()
-    memory = _Memory()
+    memory, parameters = _Memory(), _Parameters()
     for layer in net.layers:
         with located(layer=layer.name, layer_type=layer.type, path=net.path, line=layer.line):
             bottoms = tuple(_look_up(newest, name) for name in layer.bottoms)
             for blob in bottoms:
                 memory.check(blob)
             shapes = infer(layer.param, [blob.shape for blob in bottoms])
+            parameters.check(layer, shapes.params)
             if len(shapes.tops) < len(layer.tops):
                 raise GraphError(f"has {len(layer.tops)} tops, makes {len(shapes.tops)}")
             tops = []
@@ -88,6 +90,26 @@ class _Memory:
             )
 
 
+class _Parameters:
+    """Learnable blobs that layers share by name; the first layer that has one owns it. See net.cpp, ``Net::AppendParam``."""
+
+    def __init__(self) -> None:
+        self._owners: dict[str, tuple[CaffeLayer, Shape]] = {}
+
+    def check(self, layer: CaffeLayer, shapes: tuple[Shape, ...]) -> None:
+        for spec, shape in zip(layer.param.param, shapes, strict=False):
+            if not spec.name:
+                continue
+            owner, owned = self._owners.setdefault(spec.name, (layer, shape))
+            fits = prod(shape) == prod(owned) if spec.share_mode == spec.PERMISSIVE else shape == owned
+            if not fits:
+                here, there = ("×".join(map(str, size)) or "scalar" for size in (shape, owned))
+                raise GraphError(
+                    f"parameter {spec.name!r} is {here} here, but {there} in layer {owner.name!r}, which shares it",
+                    remedy="layers that share a parameter must give it one shape",
+                )
+
+
 def _look_up(newest: dict[str, Blob], name: str) -> Blob:
     if name not in newest:
         raise GraphError(f"unknown bottom blob {name!r}", remedy="no layer before has it as a top: is a layer or an input missing?")
@@ -108,4 +130,3 @@ def _check_in_place(layer: CaffeLayer, blob: Blob, readers: int, *, repeated: bo
             f"cannot work in place on {blob.name!r}: Caffe refuses it, or reads what it has already overwritten",
             remedy="give its top another name",
         )
-

@@ -441,6 +441,12 @@ def test_a_blob_that_is_not_there(option: str, tmp_path: Path) -> None:
         trained(loss("SoftmaxWithLoss"), tmp_path, **{option: "nope"})
 
 
+@pytest.mark.parametrize(("phase", "options"), [("TRAIN", {}), ("TEST", {"head": "g"})], ids=["train", "head"])
+def test_a_cut_takes_no_head_and_no_losses(phase: str, options: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--cut f ends the net"):
+        trained(loss("SoftmaxWithLoss"), tmp_path, phase, cut="f", **options)
+
+
 def test_a_head_that_nothing_would_train(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no loss judges 'g'"):
         trained(loss("SoftmaxWithLoss"), tmp_path, "TRAIN", head="g")

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from caffe2neon.convert import check, convert
-from caffe2neon.errors import UnsupportedError, WeightsError
+from caffe2neon.errors import GraphError, UnsupportedError, WeightsError
 from caffe2neon.graph import build_graph, simplify
-from caffe2neon.records import Array, CaffeWeights, materialize
+from caffe2neon.records import Array, CaffeNet, CaffeWeights, materialize
 from caffe2neon.single import lay_out_net
-from tests.convert.nets import converted, random_weights
+from tests.convert.nets import assert_converts, converted, random_weights
 from tests.nets import conv, data, layer, parse
 
 LAYERS = [data(1, 3, 4, 4), conv("c", "data", 2), layer("f", "InnerProduct", "c", "f", "inner_product_param { num_output: 5 }")]
@@ -85,6 +85,45 @@ def test_layers_that_only_the_file_has_are_ignored() -> None:
 def test_a_layer_without_weights_of_its_own_may_have_some_in_the_file() -> None:
     net = parse(*LAYERS, layer("r", "ReLU", "f", "f"))
     converted(net, CaffeWeights({**GOOD, "r": (_blob(3),)}))
+
+
+def _tied(name: str, bottom: str) -> str:
+    tied = 'param { name: "w" } param { name: "b" } inner_product_param { num_output: 6 }'
+    return layer(name, "InnerProduct", bottom, name, tied)
+
+
+@pytest.mark.parametrize("held", ["a", "c", "ac", "ca"])
+def test_layers_that_share_parameters_get_those_that_the_file_has_last(held: str) -> None:
+    net = parse(data(1, 6), _tied("a", "data"), layer("r", "ReLU", "a", "a"), _tied("c", "a"))
+    blobs = random_weights(net).blobs
+    model = assert_converts(net, CaffeWeights({name: blobs[name] for name in held}))
+    assert model.meta["notes"] == ["c: a copy of the weights it shares with a, which serves inference only"]
+    written = {item.name: item for item in model.root.walk()}
+    for name in "ac":
+        np.testing.assert_array_equal(materialize(written[name].params["W"]), blobs[held[-1]][0])
+
+
+def test_a_shared_parameter_of_another_shape() -> None:
+    def wide(more: str) -> CaffeNet:
+        return parse(data(1, 4), layer("a", "InnerProduct", "data", "a", _WIDE), layer("c", "InnerProduct", "a", "c", _TALL % more))
+
+    with pytest.raises(GraphError, match="parameter 'w' is 4×6 here, but 6×4 in layer 'a'"):
+        build_graph(wide(""))
+    net = wide("share_mode: PERMISSIVE")
+    assert_converts(net, CaffeWeights({"a": random_weights(net).blobs["a"]}))
+
+
+_WIDE = 'param { name: "w" } inner_product_param { num_output: 6 bias_term: false }'
+_TALL = 'param { name: "w" %s } inner_product_param { num_output: 4 bias_term: false }'
+
+
+def test_a_layer_that_shares_some_of_its_weights_still_needs_the_others() -> None:
+    net = parse(data(1, 4), layer("a", "InnerProduct", "data", "a", _WIDE), layer("c", "InnerProduct", "data", "c", _HALF))
+    with pytest.raises(WeightsError, match="has no weights in this file"):
+        converted(net, CaffeWeights({"a": random_weights(net).blobs["a"]}))
+
+
+_HALF = 'param { name: "w" } inner_product_param { num_output: 6 }'
 
 
 def test_doubles_become_floats_when_written() -> None:

@@ -14,17 +14,24 @@ from caffe2neon.convert.neon_layers import affine, batch_norm, bias, constant
 from caffe2neon.convert.registry import Refused, Site, converter
 from caffe2neon.records import Array, Deferred, NeonLayer, shortest
 
+#: ``Phase.TRAIN`` of caffe.proto. A layer may state a phase of its own, whatever the net's.
+_TRAIN = 0
+
 
 @converter(
     "BatchNorm",
     becomes="BatchNorm; with a Scale behind it one BatchNorm for both",
-    condition="stored statistics, one for each channel",
+    condition="stored statistics at inference, one for each channel",
     reason="neon's BatchNorm normalizes by the statistics of the batch in training only",
 )
 def convert_batch_norm(site: Site) -> list[NeonLayer]:
-    param = site.node.layer.param.batch_norm_param
-    if param.HasField("use_global_stats") and not param.use_global_stats:
+    layer = site.node.layer.param
+    param = layer.batch_norm_param
+    stored = param.use_global_stats if param.HasField("use_global_stats") else layer.phase != _TRAIN
+    if not stored and not site.training:
         raise Refused("normalizes by the statistics of the batch at inference, too; neon uses the stored ones")
+    if stored and site.training:
+        site.notes.append(f"{site.name}: trains with the stored statistics in Caffe, with those of the batch in neon")
     channels = _channels(site, site.blobs[0].shape)
     if _carries_scale(site):
         return []  # the Scale behind it writes both
