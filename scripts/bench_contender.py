@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from caffe2neon.engines import open_neon
 from caffe2neon.evaluate import Dataset, Preprocessor, evaluate, open_dataset
-from caffe2neon.evaluate.measure import BATCH
+from caffe2neon.evaluate.shards import BATCH
 from caffe2neon.records import DatasetSpec, Preprocess
 
 Floats = NDArray[np.float32]

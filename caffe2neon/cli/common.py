@@ -31,6 +31,9 @@ class ErrorsToExitCodes(click.Group):
         except Caffe2NeonError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(2 if isinstance(error, ManifestError | UsageError) else 1)
+        except MemoryError:
+            click.echo("error: not enough memory for this", err=True)
+            ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(128 + signal.SIGINT)

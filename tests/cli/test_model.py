@@ -458,3 +458,12 @@ def test_doctor_fails_where_nothing_could_be_verified(monkeypatch: pytest.Monkey
     result = run("doctor")
     assert result.exit_code == 1
     assert "caffe-embedded  needed, fails no ONNX Runtime; pip install onnxruntime" in result.stdout
+
+
+def test_too_little_memory_is_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("caffe2neon.single.convert_files", fail)
+    result = run("convert", "net.prototxt", "net.caffemodel", "-o", str(tmp_path / "net.prm"))
+    assert error(result) == "error: not enough memory for this\n"
