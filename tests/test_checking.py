@@ -272,7 +272,7 @@ def test_command_for_programs(tmp_path: Path) -> None:
         "verdict": "refused",
         "becomes": "",
         "reason": "neon has no ArgMax",
-        "remedy": "end the net before this layer and compute it outside",
+        "remedy": "end the net before this layer (--cut BLOB) and compute it outside",
         "weights": [0, 0],
     }
 

@@ -6,6 +6,7 @@ output; data layers become Input layers. A net that has nothing of all this stay
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -98,6 +99,8 @@ def _leading_to(net: CaffeNet, layers: Sequence[CaffeLayer], outputs: Sequence[s
         return [layer for layer in layers if layer.type != "Silence" or not data.issuperset(layer.bottoms)]
     made = {top for layer in layers for top in layer.tops}
     if missing := [name for name in outputs if name not in made]:
-        raise GraphError(f"the net has no blob {missing[0]!r}", path=net.path, remedy="'caffe2neon inspect' lists them")
+        near = difflib.get_close_matches(missing[0], made, n=3)
+        remedy = f"did you mean {', '.join(map(repr, near))}?" if near else "blobs are named by the `top` of the layers"
+        raise GraphError(f"the net has no blob {missing[0]!r}", path=net.path, remedy=remedy)
     needed = ancestors(layers, outputs)
     return [layer for index, layer in enumerate(layers) if index in needed]

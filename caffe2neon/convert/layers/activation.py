@@ -102,6 +102,6 @@ def convert_softmax(site: Site) -> list[NeonLayer]:
     if along == 0 or shape[along] != prod(shape[1:]):
         raise Refused(
             f"works along axis {along} of {'×'.join(map(str, shape))}; neon's Softmax runs over all features of an example",
-            "leave this layer out of the prototxt and compute it outside",
+            f"end the net before it: --cut {site.node.bottoms[0].name}",
         )
     return [activation(site.name, "Softmax")]

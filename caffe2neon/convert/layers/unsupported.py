@@ -5,7 +5,7 @@ from __future__ import annotations
 from caffe2neon.convert.registry import refuse
 
 _DEPLOY = "give the deploy net, with an Input layer and without losses"
-_OUTSIDE = "end the net before this layer and compute it outside"
+_OUTSIDE = "end the net before this layer (--cut BLOB) and compute it outside"
 
 refuse("ArgMax", reason="neon has no ArgMax", remedy=_OUTSIDE)
 refuse("MVN", reason="normalizes each example by its own mean and variance; neon has no such layer")
