@@ -58,4 +58,4 @@ def remap(
         refuse_overwriting(target, prm)
     model = reorder(read_prm(prm), order, layers=layers, again=again)
     write_prm(model, target)
-    click.echo(f"{target}: reordered {', '.join(model.meta['remap']['layers'])}")
+    click.echo(f"{target}: classes in neon's order from {model.meta['remap']['layers'][0]!r} on")

@@ -8,6 +8,9 @@ from typing import TypeAlias
 
 from caffe2neon.records import Deferred, LayerRule, NeonContainer, NeonLayer, Node, Shape
 
+#: ``Phase.TRAIN`` of caffe.proto. A layer may state a phase of its own, whatever the net's.
+TRAIN = 0
+
 
 class Refused(Exception):
     """neon v1.4.0 has no exact form for this; the caller knows which layer it is.
@@ -115,7 +118,7 @@ def find_converter(layer_type: str) -> Converter:
         raise Refused(*_REFUSED[layer_type])
     if layer_type in _JOINERS:
         raise Refused("needs at least two bottoms")
-    raise Refused("not a layer type of BVLC Caffe", "layers of a fork need the fork's own converter")
+    raise Refused("not a layer type of BVLC Caffe", "it is of a branch of Caffe, which needs a converter of its own")
 
 
 def find_joiner(layer_type: str) -> Joiner:

@@ -17,9 +17,10 @@ Blobs = Mapping[Node, tuple[Deferred, ...]]
 def fit(graph: Graph, weights: CaffeWeights) -> Blobs:
     """Learnable blobs by node, in the shapes the net gives them, float32 when made.
 
-    As ``Net::CopyTrainedLayersFrom``: layers match by name, layers that only the file has are ignored, and a shape fits where it is
-    equal or, in old files, equal with leading ones ((1, 1, N, K) is N×K). Layers that share a parameter by name share its memory,
-    so the copy that comes last in the file stands for all of them, and those that are not in the file need no blobs of their own.
+    As ``Net::CopyTrainedLayersFrom``: layers match by name, layers that only the file has are ignored, and a shape fits where it
+    is equal, or the four dimensions of old files with ones before ((1, 1, N, K) is N×K). Layers that share a parameter by name
+    share its memory, so the copy that comes last in the file stands for all of them, and those that are not in the file need no
+    blobs of their own.
 
     Raises:
         WeightsError: a layer without weights, or a wrong number or shape of blobs; names all layers that do not fit.
@@ -80,7 +81,7 @@ def _fit(node: Node, weights: CaffeWeights, shared: Mapping[str, Array]) -> tupl
     if blobs and len(blobs) != len(node.params):
         raise WeightsError(f"needs {len(node.params)} blob(s), the file has {len(blobs)}", remedy=_REMEDY)
     for i, (blob, shape) in enumerate(zip(blobs or (), node.params, strict=False)):
-        if _without_leading_ones(blob.shape) != _without_leading_ones(shape):
+        if not _fits(blob.shape, shape):
             raise _wrong_shape(i, blob, shape)
     return tuple(_deferred(i, tied[i] if i in tied else (blobs or ())[i], shape) for i, shape in enumerate(node.params))
 
@@ -96,6 +97,6 @@ def _wrong_shape(index: int, blob: Array, shape: Shape) -> WeightsError:
     return WeightsError(f"blob {index} should be {wanted}, the file has {given}", remedy=_REMEDY)
 
 
-def _without_leading_ones(shape: Shape) -> Shape:
-    first = next((i for i, size in enumerate(shape) if size != 1), len(shape))
-    return shape[first:]
+def _fits(given: Shape, wanted: Shape) -> bool:
+    """Caffe's ``Blob::ShapeEquals``: equal, or the four legacy dimensions with ones before."""
+    return given == wanted or (len(given) == 4 and given == (1,) * (4 - len(wanted)) + wanted)

@@ -51,6 +51,8 @@ def _kind_of_folder(path: Path, labels: Path | None) -> str:
     listed = labels or path / VAL_LIST
     if not listed.exists():
         return "folder"
+    if labels is None and not any(entry.is_dir() for entry in path.iterdir()):
+        return "image_list"  # whatever is wrong with the list, its reader says best
     with listed.open("rb") as stream:
         line = next((line for line in stream if line.strip()), b"")
     # `picture 17` in an image list; a list of classes begins with a name, and words may follow.

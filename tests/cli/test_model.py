@@ -386,7 +386,7 @@ def test_remap_writes_a_new_file(folder: Path) -> None:
     rows = write_wide(folder)
     before = (folder / "wide.prm").read_bytes()
     result = run("remap", "wide.prm")
-    assert (result.exit_code, result.stdout) == (0, "wide_neon.prm: reordered ip, ip_bias\n")
+    assert (result.exit_code, result.stdout) == (0, "wide_neon.prm: classes in neon's order from 'ip' on\n")
     np.testing.assert_array_equal(classifier(folder / "wide_neon.prm"), rows[builtin_map().array])
     assert (folder / "wide.prm").read_bytes() == before
     assert "in neon's order already" in error(run("remap", "wide_neon.prm"))

@@ -191,3 +191,16 @@ def test_weights_are_matched_by_name_and_not_by_order() -> None:
         [materialize(item.params["W"]).tolist() for item in converted(NET, each).root.walk()] for each in (weights, turned)
     )
     assert first == second
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (1, 1, 2), (2, 1)])
+def test_only_the_four_dimensions_of_old_files_may_have_ones_before(shape: tuple[int, ...]) -> None:
+    """``Blob::ShapeEquals``: a bias of 2 may be 1×1×1×2, nothing else."""
+    converted(NET, CaffeWeights({**GOOD, "c": (_blob(2, 3, 1, 1), _blob(1, 1, 1, 2))}, path="net.caffemodel"))
+    assert "blob 1" in str(_refused(c=(_blob(2, 3, 1, 1), _blob(*shape))))
+
+
+def test_dropout_of_a_phase_of_its_own_is_refused() -> None:
+    net = parse(data(1, 3, 4, 4), layer("d", "Dropout", "data", "d", "phase: TRAIN"))
+    with pytest.raises(UnsupportedError, match="drops at inference"):
+        converted(net, CaffeWeights({}))

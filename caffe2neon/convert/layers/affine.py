@@ -11,11 +11,8 @@ from math import prod
 import numpy as np
 
 from caffe2neon.convert.neon_layers import affine, batch_norm, bias, constant
-from caffe2neon.convert.registry import Refused, Site, converter
+from caffe2neon.convert.registry import TRAIN, Refused, Site, converter
 from caffe2neon.records import Array, Deferred, NeonLayer, shortest
-
-#: ``Phase.TRAIN`` of caffe.proto. A layer may state a phase of its own, whatever the net's.
-_TRAIN = 0
 
 
 @converter(
@@ -27,7 +24,7 @@ _TRAIN = 0
 def convert_batch_norm(site: Site) -> list[NeonLayer]:
     layer = site.node.layer.param
     param = layer.batch_norm_param
-    stored = param.use_global_stats if param.HasField("use_global_stats") else layer.phase != _TRAIN
+    stored = param.use_global_stats if param.HasField("use_global_stats") else layer.phase != TRAIN
     if not stored and not site.training:
         raise Refused("normalizes by the statistics of the batch at inference, too; neon uses the stored ones")
     if stored and site.training:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from caffe2neon.convert.neon_layers import dropout
-from caffe2neon.convert.registry import Refused, Site, absent, converter
+from caffe2neon.convert.registry import TRAIN, Refused, Site, absent, converter
 from caffe2neon.records import NeonLayer, shortest
 
 absent("Input", "DummyData", becomes="the model's input", condition="one, from which all outputs are computed")
@@ -16,6 +16,8 @@ def convert_dropout(site: Site) -> list[NeonLayer]:
     ratio = shortest(site.node.layer.param.dropout_param.dropout_ratio)
     if not 0 <= ratio < 1:
         raise Refused(f"has dropout_ratio {ratio:g}, outside [0, 1)")
+    if site.node.layer.param.phase == TRAIN and not site.training:
+        raise Refused("drops at inference, too: its own phase is TRAIN")
     return [dropout(site.name, 1 - ratio)]
 
 

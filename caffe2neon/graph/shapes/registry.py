@@ -59,7 +59,7 @@ def infer(layer: LayerParameter, bottoms: Sequence[Shape]) -> Shapes:
     if layer.type in _SHAPELESS:
         raise GraphError("the shape of what it gives is not known from the net definition alone")
     if layer.type not in _RULES:
-        raise GraphError("not a layer type of BVLC Caffe", remedy="layers of a fork need the fork's own converter")
+        raise GraphError("not a layer type of BVLC Caffe", remedy="it is of a branch of Caffe, which needs a converter of its own")
     function, count = _RULES[layer.type]
     if len(bottoms) not in count:
         takes = f"{count.start}" if len(count) == 1 else f"at least {count.start}"
