@@ -43,7 +43,7 @@ nightly: $(VENV)/.run
 
 test: lint
 	@scripts/setup_browser.sh
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

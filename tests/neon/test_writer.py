@@ -152,7 +152,11 @@ def test_a_deferred_array_of_another_shape_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("value", [b"bytes", {1, 2}, object(), np.array([object()]), np.array(["text"])], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [b"bytes", {1, 2}, object(), np.array([object()]), np.array(["text"])],
+    ids=["bytes", "set", "object", "array of objects", "array of text"],
+)
 def test_what_the_format_cannot_hold_is_refused(value: Any) -> None:
     with pytest.raises(PrmError, match="cannot be written"):
         emitted(value)
