@@ -13,27 +13,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from caffe2neon.cli.common import FILE, net_options, net_options_of
+from caffe2neon.cli.common import FILE, net_options
 
 if TYPE_CHECKING:
     from caffe2neon.checking import Checked
     from caffe2neon.records import Verdict
+    from caffe2neon.single import NetOptions
 
 
 @click.command()
 @click.argument("prototxt", type=FILE)
 @net_options
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def check(
-    prototxt: Path,
-    phase: str,
-    stages: tuple[str, ...],
-    level: int,
-    shape: tuple[int, ...] | None,
-    head: str,
-    cut: str,
-    as_json: bool,
-) -> None:
+def check(prototxt: Path, net: NetOptions, as_json: bool) -> None:
     """Say what becomes of each layer of a net, and what stands in the way of converting it; needs no weights.
 
     Verdicts: exact, neon has this layer; rewritten, the same numbers by other layers (notes say at what cost); dropped, nothing
@@ -59,7 +51,7 @@ def check(
     from caffe2neon.errors import located
 
     with located(stage="check"):
-        checked = check_file(prototxt, net_options_of(phase, stages, level, shape, head, cut))
+        checked = check_file(prototxt, net)
     if as_json:
         click.echo(json.dumps(_facts(checked), indent=2))
     else:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from caffe2neon.errors import Caffe2NeonError, ManifestError, UsageError
-from caffe2neon.records import Preprocess
-
-if TYPE_CHECKING:
-    from caffe2neon.single import NetOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -115,28 +112,33 @@ TOLERANCE = click.option(
 )
 
 
-def net_options(function: F) -> F:
-    """What :func:`net_options_of` turns into a :class:`~caffe2neon.single.NetOptions`."""
-    for option in reversed(
-        (
-            _choice("--phase", ["test", "train"], "Which layers to keep; train keeps the losses, as costs."),
-            click.option("--stage", "stages", multiple=True, metavar="NAME", help="Keep the layers of this stage, too."),
-            click.option("--level", default=0, show_default=True, help="The level for min_level and max_level."),
-            click.option("--input", "shape", callback=_shape, metavar="C,H,W", help="The input's shape, where none is stated."),
-            click.option("--head", default="", metavar="NAME", help="Of several outputs, keep this one."),
-            click.option("--cut", default="", metavar="BLOB", help="End the net at this blob."),
-        )
-    ):
+def net_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Options that the command gets as one argument, ``net``, a :class:`~caffe2neon.single.NetOptions`."""
+
+    @functools.wraps(function)
+    def command(**given: Any) -> None:
+        from caffe2neon.single import NetOptions
+
+        names = ("phase", "stages", "level", "shape", "head", "cut")
+        chosen = {name: given.pop(name) for name in names}
+        function(**given, net=NetOptions(**{**chosen, "phase": chosen["phase"].upper()}))
+
+    return _with(
+        command,
+        _choice("--phase", ["test", "train"], "Which layers to keep; train keeps the losses, as costs."),
+        click.option("--stage", "stages", multiple=True, metavar="NAME", help="Keep the layers of this stage, too."),
+        click.option("--level", default=0, show_default=True, help="The level for min_level and max_level."),
+        click.option("--input", "shape", callback=_shape, metavar="C,H,W", help="The input's shape, where none is stated."),
+        click.option("--head", default="", metavar="NAME", help="Of several outputs, keep this one."),
+        click.option("--cut", default="", metavar="BLOB", help="End the net at this blob."),
+    )
+
+
+def _with(function: F, *options: Callable[[F], F]) -> F:
+    """``function`` with ``options``, which the help shows in this order."""
+    for option in reversed(options):
         function = option(function)
     return function
-
-
-def net_options_of(
-    phase: str, stages: tuple[str, ...], level: int, shape: tuple[int, ...] | None, head: str, cut: str
-) -> NetOptions:
-    from caffe2neon.single import NetOptions
-
-    return NetOptions(phase.upper(), stages, level, shape, head, cut)
 
 
 def _shape(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -169,32 +171,19 @@ def _numbers(_: click.Context, __: click.Parameter, value: str | None) -> tuple[
         raise click.BadParameter(f"{value!r} is no list of numbers: write 104,117,123") from error
 
 
-def preprocess_options(function: F) -> F:
-    """What :func:`preprocess_of` turns into a :class:`Preprocess`."""
-    for option in reversed(
-        (
-            click.option("--resize", callback=_size, metavar="H[xW]", help="Squash each picture to this size first."),
-            click.option("--crop", callback=_size, metavar="H[xW]", help="Then take the centre."),
-            click.option("--channel-order", type=click.Choice(["BGR", "RGB", "GRAY"]), default=None, help="Default: BGR."),
-            click.option("--mean", callback=_numbers, metavar="B,G,R", help="Subtract these: one number, or one a channel."),
-            click.option("--scale", type=float, default=None, help="Then multiply. Caffe's order: (pixel - mean) * scale."),
-        )
-    ):
-        function = option(function)
-    return function
+def preprocess_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Options that the command gets as one argument, ``preprocess``: fields of :class:`Preprocess`, those that are given."""
 
+    @functools.wraps(function)
+    def command(**given: Any) -> None:
+        chosen = {name: given.pop(name) for name in ("resize", "crop", "channel_order", "mean", "scale")}
+        function(**given, preprocess={name: value for name, value in chosen.items() if value is not None})
 
-def preprocess_of(
-    resize: tuple[int, int] | None,
-    crop: tuple[int, int] | None,
-    channel_order: str | None,
-    mean: tuple[float, ...] | None,
-    scale: float | None,
-    recorded: Preprocess | None = None,
-) -> Preprocess | None:
-    """The options given, over what a model records of itself; None where neither says anything."""
-    from dataclasses import replace
-
-    given: dict[str, Any] = {"resize": resize, "crop": crop, "channel_order": channel_order, "mean": mean, "scale": scale}
-    given = {name: value for name, value in given.items() if value is not None}
-    return replace(recorded or Preprocess(), **given) if given or recorded else None
+    return _with(
+        command,
+        click.option("--resize", callback=_size, metavar="H[xW]", help="Squash each picture to this size first."),
+        click.option("--crop", callback=_size, metavar="H[xW]", help="Then take the centre."),
+        click.option("--channel-order", type=click.Choice(["BGR", "RGB", "GRAY"]), default=None, help="Default: BGR."),
+        click.option("--mean", callback=_numbers, metavar="B,G,R", help="Subtract these: one number, or one a channel."),
+        click.option("--scale", type=float, default=None, help="Then multiply. Caffe's order: (pixel - mean) * scale."),
+    )

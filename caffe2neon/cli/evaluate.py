@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
-from caffe2neon.cli.common import FILE, TOPK, WORKERS, Steps, engine_option, order_option, preprocess_of, preprocess_options
+from caffe2neon.cli.common import FILE, TOPK, WORKERS, Steps, engine_option, order_option, preprocess_options
 from caffe2neon.evaluate import KINDS, kind_of
 
 
@@ -33,11 +35,7 @@ def evaluate(
     model_order: str | None,
     engine: str,
     workers: int | None,
-    resize: tuple[int, int] | None,
-    crop: tuple[int, int] | None,
-    channel_order: str | None,
-    mean: tuple[float, ...] | None,
-    scale: float | None,
+    preprocess: dict[str, Any],
 ) -> None:
     """Measure top-k accuracy of a model over a labelled data set.
 
@@ -62,17 +60,14 @@ def evaluate(
 
     spec = DatasetSpec(dataset.name, kind or kind_of(dataset, labels), dataset, labels, class_order or "")
     recorded = read_prm(prm).meta.get("preprocess")
-    preprocess = preprocess_of(
-        resize, crop, channel_order, mean, scale, Preprocess.from_record(recorded) if recorded else None
-    )
-    if preprocess is None:
+    if not recorded and not preprocess:
         click.echo("note: the model records no preprocessing and none is given: pixels go in as they are", err=True)
     steps = Steps()
     try:
         result = measure(
             prm,
             spec,
-            preprocess or Preprocess(),
+            replace(Preprocess.from_record(recorded or {}), **preprocess),
             engine=engine,
             topk=topk,
             workers=workers,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,11 +12,12 @@ from caffe2neon.cli.common import (
     TOLERANCE,
     engine_options,
     net_options,
-    net_options_of,
-    preprocess_of,
     preprocess_options,
     refuse_overwriting,
 )
+
+if TYPE_CHECKING:
+    from caffe2neon.single import NetOptions
 
 
 @click.command()
@@ -32,19 +34,10 @@ def convert(
     caffemodel: Path,
     output: Path | None,
     remap_classes: bool,
-    phase: str,
-    stages: tuple[str, ...],
-    level: int,
-    shape: tuple[int, ...] | None,
-    head: str,
-    cut: str,
+    net: NetOptions,
     verified: bool,
     tolerance: float,
-    resize: tuple[int, int] | None,
-    crop: tuple[int, int] | None,
-    channel_order: str | None,
-    mean: tuple[float, ...] | None,
-    scale: float | None,
+    preprocess: dict[str, Any],
 ) -> None:
     """Convert one Caffe model to a neon v1.4.0 file.
 
@@ -54,6 +47,7 @@ def convert(
     Example:
       caffe2neon convert deploy.prototxt alexnet.caffemodel -o alexnet.prm --remap --verify
     """
+    from caffe2neon.records import Preprocess
     from caffe2neon.single import convert_files
 
     output = output or caffemodel.parent / f"{caffemodel.stem}.prm"
@@ -62,9 +56,9 @@ def convert(
         prototxt,
         caffemodel,
         output,
-        options=net_options_of(phase, stages, level, shape, head, cut),
+        options=net,
         remap_classes=remap_classes,
-        preprocess=preprocess_of(resize, crop, channel_order, mean, scale),
+        preprocess=Preprocess(**preprocess) if preprocess else None,
         tolerance=tolerance if verified else None,
     )
     for note in model.meta["notes"]:
@@ -89,12 +83,7 @@ def verify(
     caffemodel: Path,
     layers: bool,
     tolerance: float,
-    phase: str,
-    stages: tuple[str, ...],
-    level: int,
-    shape: tuple[int, ...] | None,
-    head: str,
-    cut: str,
+    net: NetOptions,
     batch: int,
     engine: str,
     reference: str,
@@ -111,10 +100,9 @@ def verify(
     from caffe2neon.verify import require, table
 
     with located(stage="verify"):
-        net = load_net(prototxt, net_options_of(phase, stages, level, shape, head, cut))
-        weights = read_weights(caffemodel)
+        caffe, weights = load_net(prototxt, net), read_weights(caffemodel)
         parity = compare(
-            prm, net, weights, tolerance=tolerance, layers=layers, batch=batch, engine=engine, reference=reference
+            prm, caffe, weights, tolerance=tolerance, layers=layers, batch=batch, engine=engine, reference=reference
         )
         click.echo(table(parity))
         require(parity)
