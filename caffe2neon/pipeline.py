@@ -12,10 +12,11 @@ from caffe2neon.attestation import statement
 from caffe2neon.caffe import net_text, read_weights
 from caffe2neon.convert import convert
 from caffe2neon.description import model_json
-from caffe2neon.errors import AccuracyError, Caffe2NeonError, GraphError, UsageError, located
+from caffe2neon.errors import Caffe2NeonError, UsageError, located
 from caffe2neon.expectation import net_of, unpublished
 from caffe2neon.fetch import PATIENT, check_upstream, fetch, fetch_file
 from caffe2neon.files import json_bytes, write_bytes
+from caffe2neon.judging import check_input, judge, remarks
 from caffe2neon.labels import builtin_map, remap
 from caffe2neon.neon import write_prm
 from caffe2neon.picture import draw_file
@@ -29,7 +30,6 @@ from caffe2neon.records import (
     Evaluation,
     Event,
     FetchedModel,
-    Layout,
     ModelSpec,
     NeonModel,
     Outcome,
@@ -42,7 +42,6 @@ from caffe2neon.records import (
 )
 from caffe2neon.report import to_json
 from caffe2neon.single import compare, lay_out_net, measure, source_record
-from caffe2neon.verify import require
 
 __all__ = ["STAGES", "Options", "build_model"]
 
@@ -126,7 +125,7 @@ def _convert(job: Job) -> Job:
     assert fetched is not None
     net = net_of(spec, fetched.prototxt.path)
     layout = lay_out_net(net)
-    _check_input(spec, layout)
+    check_input(spec, layout)
     weights = read_weights(fetched.caffemodel.path)
     source = source_record(
         replace(fetched.prototxt, url=spec.prototxt.url), replace(fetched.caffemodel, url=spec.caffemodel.url)
@@ -164,7 +163,6 @@ def _verify(job: Job) -> Job:
         reference=options.reference,
         threads=options.threads,
     )
-    require(parity)
     return replace(job, parity=parity)
 
 
@@ -180,9 +178,9 @@ def _evaluate(job: Job) -> Job:
         topk=tuple(sorted({*options.topk, *(spec.published.topk if spec.published else ())})),
         workers=options.workers,
         threads=options.threads,
+        skip_bad=options.skip_bad,
         progress=job.progress,
     )
-    _check_accuracy(spec, evaluation)
     return replace(job, evaluation=evaluation)
 
 
@@ -235,6 +233,7 @@ def build_model(
                 report(Event(spec.name, stage, "start"))
                 with located(model=spec.name, stage=stage):
                     job = run(replace(job, progress=_progress(spec, stage, report)))
+                    judge(spec, job.parity, job.evaluation)
                 report(Event(spec.name, stage, "end"))
                 if job.publication:
                     break
@@ -251,7 +250,7 @@ def build_model(
         parity=job.parity,
         evaluation=job.evaluation,
         publication=publication,
-        warnings=job.warnings + (() if job.evaluation or spec.dataset is None else ("not evaluated, as asked",)),
+        warnings=(*job.warnings, *remarks(spec, job.evaluation)),
     )
 
 
@@ -279,28 +278,6 @@ def _reason(error: Caffe2NeonError) -> str:
     return f"{text}\n{error.remedy}" if error.remedy else text
 
 
-def _check_input(spec: ModelSpec, layout: Layout) -> None:
-    shape = layout.trunk.source.shape[1:]
-    if spec.input is not None and spec.input != shape:
-        raise GraphError(
-            f"the prototxt's input is {'×'.join(map(str, shape))}, the manifest says {'×'.join(map(str, spec.input))}",
-            path=layout.graph.net.path,
-            remedy=f"correct models.{spec.name}.input, or check that the prototxt is the right one",
-        )
-
-
-def _check_accuracy(spec: ModelSpec, evaluation: Evaluation) -> None:
-    published = spec.published.topk.get(1) if spec.published else None
-    if published is None:
-        return
-    measured = evaluation.percent(1)
-    if measured < published - spec.tolerance.top1:
-        raise AccuracyError(
-            f"top-1 is {measured:.2f} %, published {published:.2f} % with a tolerance of {spec.tolerance.top1:g} points",
-            remedy="check preprocess, label_remap and the data set's class_order in the manifest",
-        )
-
-
 def _statement(job: Job) -> Callable[[Mapping[str, str]], JSON]:
     assert job.fetched is not None
     options = job.options
@@ -309,5 +286,6 @@ def _statement(job: Job) -> Callable[[Mapping[str, str]], JSON]:
         "reference": options.reference,
         "topk": list(options.topk),
         "evaluate": options.evaluate,
+        "skip_bad": options.skip_bad,
     }
     return statement(decisive(job.spec), job.fetched, deciding, options.root)

@@ -12,7 +12,7 @@ from caffe2neon.errors import Caffe2NeonError, DataError
 from caffe2neon.evaluate import fingerprint, labels_file
 from caffe2neon.fetch import Candidate, plan
 from caffe2neon.publish import build_id, find_build, read_index
-from caffe2neon.records import DatasetSpec, ModelSpec, PinnedFile
+from caffe2neon.records import JSON, DatasetSpec, ModelSpec, PinnedFile
 from caffe2neon.report import to_json
 
 #: Kinds of data sets whose labels lie among the pictures.
@@ -24,7 +24,8 @@ class Options:
     """How a zoo is built. ``root`` is the manifest's folder, ``output`` the published zoo.
 
     ``threads`` compute each model, and ``workers`` threads decode pictures for it; 0 and None mean one a core.
-    ``upstream``: ask where each file comes from whether it is still the pinned one, needed or not.
+    ``skip_bad``: measure without the pictures that cannot be read. ``upstream``: ask where each file comes from whether it is
+    still the pinned one, needed or not.
     """
 
     root: Path
@@ -37,6 +38,7 @@ class Options:
     workers: int | None = None
     threads: int = 0
     evaluate: bool = True
+    skip_bad: bool = False
     offline: bool = False
     upstream: bool = False
 
@@ -101,12 +103,13 @@ def build_of(spec: ModelSpec, options: Options) -> str:
     Raises:
         DataError: the data set's labels cannot be read.
     """
-    dataset = spec.dataset if options.evaluate else None
+    data = spec.dataset if options.evaluate else None
+    measured: JSON = [data.name, data.kind, data.class_order, _labels_digest(data), options.skip_bad] if data else None
     return build_id(
         {
             "version": __version__,
             "entry": to_json(replace(decisive(spec), dataset=None)),
-            "dataset": [dataset.name, dataset.kind, dataset.class_order, _labels_digest(dataset)] if dataset else None,
+            "dataset": measured,
             "engine": [options.engine, options.reference],
             "topk": list(options.topk),
         }

@@ -254,6 +254,8 @@ def test_parity_beyond_the_tolerance(zoo: Zoo, error: float, status: str, monkey
     assert zoo.outcomes()["small"]["status"] == status
     if status == "failed":
         assert "output 'prob' differs from caffe-embedded" in failed(zoo, "small", "verify")
+        assert not zoo.outcomes()["small"]["parity"]["passed"]
+        assert float(zoo.outcomes()["small"]["parity"]["worst"]) != 0
 
 
 def test_an_engine_that_dies_fails_the_entry(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,6 +304,7 @@ def test_accuracy_below_the_published_one(zoo: Zoo) -> None:
     reason = failed(zoo, "digits", "evaluate")
     assert re.match(r"top-1 is \d\d\.\d\d %, published 99\.72 % with a tolerance of 0\.1 points\n", reason)
     assert zoo.outcomes()["digits"]["parity"]["passed"]
+    assert zoo.outcomes()["digits"]["evaluation"]["topk"][0]["percent"] < 99.62
 
 
 def test_accuracy_within_the_tolerance_of_the_published_one(zoo: Zoo) -> None:
@@ -335,6 +338,40 @@ def test_a_data_set_may_be_left_out_when_asked(zoo: Zoo) -> None:
     assert zoo.outcomes()["small"]["warnings"] == ["not evaluated, as asked"]
     (folder,) = zoo.builds("small")
     assert not (folder / "evaluation.json").exists()
+
+
+def test_pictures_that_cannot_be_read_are_left_out_only_where_asked(zoo: Zoo) -> None:
+    import cv2
+
+    folder = zoo.folder / "pictures"
+    folder.mkdir()
+    for number in range(12):
+        assert cv2.imwrite(str(folder / f"{number}.png"), np.full((6, 6), number, np.uint8))
+    (folder / "val.txt").write_text("".join(f"{number}.png {number % 5}\n" for number in range(12)))
+    for number in (2, 3, 5, 8):
+        (folder / f"{number}.png").write_bytes(b"")
+    zoo.add_small(dataset="pictures", preprocess={"channel_order": "GRAY"})
+    zoo.datasets["pictures"] = {"kind": "image_list", "path": "pictures"}
+    zoo.build()
+    assert "the picture '2.png' is empty" in failed(zoo, "small", "evaluate")
+
+    names = [f"the picture '{number}.png' is empty" for number in (2, 3, 5, 8)]
+    for status in ("published", "unchanged"):
+        result = zoo.build("--skip-bad")
+        assert result.exit_code == 0
+        outcome = zoo.outcomes()["small"]
+        assert (outcome["status"], outcome["evaluation"]["count"], outcome["evaluation"]["skipped"]) == (status, 8, names)
+        assert outcome["warnings"] == [f"4 of 12 pictures of pictures left out: {'; '.join(names[:3])}; …"]
+        assert "warning: 4 of 12 pictures" in result.stdout
+    (build,) = zoo.builds("small")
+    assert load(build / "evaluation.json")["skipped"] == names
+    assert load(build / "provenance.json")["predicate"]["buildDefinition"]["externalParameters"]["options"]["skip_bad"] is True
+    page = (zoo.output / "index.html").read_text()
+    assert "8 examples; 4 left out, which cannot be read" in page
+    assert "8.png" in page
+
+    zoo.build()
+    assert zoo.outcomes()["small"]["status"] == "failed", "without the option it is another build"
 
 
 def test_a_folder_of_pictures_without_its_list_fails_the_entry_alone(zoo: Zoo) -> None:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--against", default="", metavar="URL", help="A published zoo: accuracy or parity worse than there is a failure.")
 @click.option("--upstream", is_flag=True, help="Ask where each file comes from whether it is still the pinned one.")
 @click.option("--no-evaluate", is_flag=True, help="Publish without measuring accuracy.")
+@click.option("--skip-bad", is_flag=True, help="Measure without the pictures that cannot be read, and name them.")
 @TOPK
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Models at once, each in a process of its own.")
 @click.option("--threads", type=click.IntRange(1), default=None, help="Threads that compute a model. Default: its share of cores.")
@@ -67,6 +68,7 @@ def build(
     against: str,
     upstream: bool,
     no_evaluate: bool,
+    skip_bad: bool,
     topk: tuple[int, ...],
     jobs: int,
     threads: int | None,
@@ -107,6 +109,7 @@ def build(
         workers=workers,
         threads=threads or 0,
         evaluate=not no_evaluate,
+        skip_bad=skip_bad,
         offline=offline,
         upstream=upstream,
     )

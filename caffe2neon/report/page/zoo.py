@@ -73,7 +73,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Model:
-    """One published model. ``record`` is its ``model.json``; ``weights`` the .prm, ``picture`` the graph's SVG, if there is one."""
+    """One published model.
+
+    ``record`` is its ``model.json``; ``weights`` the .prm, ``picture`` the graph's SVG, if there is one. ``count`` examples of
+    ``dataset`` were measured; ``skipped`` says what is wrong with each of the others.
+    """
 
     name: str
     anchor: str
@@ -86,6 +90,7 @@ class Model:
     topk: tuple[TopKRow, ...]
     dataset: str
     count: int | None
+    skipped: tuple[str, ...]
     parity: Parity | None
     sources: tuple[Source, ...]
     notes: tuple[str, ...]
@@ -155,6 +160,7 @@ def _model(root: Path, name: str, entry: Mapping[str, Any], number: int) -> Mode
         topk=_topk(record.get("published") or {}, evaluation),
         dataset=str(evaluation.get("dataset", "")),
         count=evaluation.get("count"),
+        skipped=tuple(map(str, evaluation.get("skipped") or ())),
         parity=_parity(parity) if parity else None,
         sources=tuple(_source(what, facts) for what, facts in sorted((record.get("sources") or {}).items())),
         notes=tuple(map(str, record.get("notes") or ())),
