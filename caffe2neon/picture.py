@@ -10,9 +10,20 @@ from typing import TYPE_CHECKING, Any
 from caffe2neon.caffe import caffe_pb2, read_net
 from caffe2neon.errors import GraphError, UsageError
 from caffe2neon.graph.shapes.vision import Window, convolution_window
-from caffe2neon.inspection import CAFFEMODEL, PRM, Inspection, LayerFacts, inspect_file
+from caffe2neon.inspection import inspect_file
 from caffe2neon.neon import read_prm
-from caffe2neon.records import CaffeLayer, CaffeNet, NeonContainer, NeonLayer, NeonModel, Shape
+from caffe2neon.records import (
+    CAFFEMODEL,
+    PRM,
+    CaffeLayer,
+    CaffeNet,
+    Inspection,
+    LayerFacts,
+    NeonContainer,
+    NeonLayer,
+    NeonModel,
+    Shape,
+)
 from caffe2neon.report.drawing import Drawing, Layer, draw
 
 if TYPE_CHECKING:
@@ -38,14 +49,14 @@ _FAMILY_OF = {
 }
 
 
-def draw_file(path: Path, *, phase: str = "TEST") -> bytes:
-    """The SVG of a net definition or a .prm.
+def draw_file(path: Path, *, phase: str = "TEST", shape: Shape | None = None) -> bytes:
+    """The SVG of a net definition or a .prm; for the arguments see :func:`~caffe2neon.inspection.inspect_file`.
 
     Raises:
         UsageError: a caffemodel, which says nothing of what reads what; or a net too tangled to draw.
         ParseError, PrmError: as :func:`~caffe2neon.inspection.inspect_file`.
     """
-    inspection = inspect_file(path, phase=phase)
+    inspection = inspect_file(path, phase=phase, shape=shape)
     if inspection.kind == CAFFEMODEL:
         raise UsageError(
             "a caffemodel's layers are drawn from its prototxt", path=str(path), remedy="name the prototxt, or the converted .prm"

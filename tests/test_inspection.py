@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caffe2neon.caffe import caffe_pb2
-from caffe2neon.errors import Caffe2NeonError, ParseError, PrmError
-from caffe2neon.inspection import Inspection, LayerFacts, inspect_file
+from caffe2neon.errors import Caffe2NeonError, ParseError, PrmError, UsageError
+from caffe2neon.inspection import inspect_file
 from caffe2neon.neon import read_prm, write_prm
-from caffe2neon.records import NeonContainer, NeonLayer, NeonModel
+from caffe2neon.records import Inspection, LayerFacts, NeonContainer, NeonLayer, NeonModel, Shape
 from caffe2neon.single import convert_files
 from tests.conftest import shared
 from tests.memory import peak_memory
@@ -181,10 +181,80 @@ def test_training_net_lists_its_layers() -> None:
     path = shared("prototxt", "bvlc_alexnet", "train_val.prototxt")
     inspection = inspect_file(path)
     assert [layer.type for layer in inspection.layers][:2] == ["Data", "Convolution"]
-    assert inspection.parameters is None
-    assert len(inspection.notes) == 1
+    assert inspection.header["inputs"] == {"data": (50, 3, 227, 227), "label": (50,)}  # its batch_size and crop_size
+    assert (inspection.parameters, inspection.notes) == (60_965_224, ())
+    assert inspection.multiply_adds == inspect_file(path.with_name("deploy.prototxt")).multiply_adds
     test, train = (len(inspect_file(path, phase=phase).layers) for phase in ("TEST", "TRAIN"))
     assert test == train + 1  # the Accuracy
+
+
+TRAINED = """layer { name: "f" type: "InnerProduct" bottom: "data" top: "f" inner_product_param { num_output: 7 } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "f" bottom: "label" top: "loss" }"""
+
+
+def trained(tmp_path: Path, data: str, shape: Shape | None = None) -> Inspection:
+    path = tmp_path / "train.prototxt"
+    path.write_text(f"{data}\n{TRAINED}")
+    return inspect_file(path, shape=shape)
+
+
+def test_a_data_layer_that_does_not_say_its_shape(tmp_path: Path) -> None:
+    data = 'layer { name: "d" type: "Data" top: "data" top: "label" data_param { source: "lmdb" batch_size: 8 } }'
+    unknown = trained(tmp_path, data)
+    assert [layer.outputs for layer in unknown.layers] == [None, None, None]
+    assert unknown.parameters is None
+    (note,) = unknown.notes
+    assert "line 1, layer 'd' (Data)" in note
+    assert "--input C,H,W" in note
+    given = trained(tmp_path, data, (2, 3, 4))
+    assert [layer.outputs for layer in given.layers] == [((8, 2, 3, 4), (8,)), ((8, 7),), ((),)]
+    assert (given.parameters, given.multiply_adds, given.notes) == (7 * 24 + 7, 7 * 24, ())
+
+
+def test_labels_of_unknown_shape_hide_nothing_that_counts(tmp_path: Path) -> None:
+    data = 'layer { name: "d" type: "HDF5Data" top: "data" top: "label" hdf5_data_param { source: "files" batch_size: 8 } }'
+    given = trained(tmp_path, data, (24,))
+    assert [layer.outputs for layer in given.layers] == [None, ((8, 7),), None]
+    assert given.header["inputs"] == {"data": (8, 24), "label": None}
+    assert (given.parameters, given.multiply_adds) == (7 * 24 + 7, 7 * 24)
+
+
+def test_a_net_that_nothing_feeds_takes_the_given_shape(tmp_path: Path) -> None:
+    text = """layer { name: "d" type: "Data" top: "data" data_param { source: "lmdb" } include { phase: TRAIN } }
+    layer { name: "r" type: "ReLU" bottom: "data" top: "r" }"""
+    path = tmp_path / "n.prototxt"
+    path.write_text(text)
+    inspection = inspect_file(path, shape=(2, 3, 4))
+    assert inspection.header["inputs"] == {"data": (1, 2, 3, 4)}
+    assert inspection.layers[0].outputs == ((1, 2, 3, 4),)
+    assert "unknown bottom" in inspect_file(path).layers[0].reason
+
+
+def test_a_given_shape_replaces_that_of_an_input_and_must_have_its_axes(tmp_path: Path) -> None:
+    path = tmp_path / "n.prototxt"
+    path.write_text(INPUT + 'layer { name: "r" type: "ReLU" bottom: "x" top: "r" }')
+    assert inspect_file(path, shape=(1, 2, 3)).layers[1].outputs == ((3, 1, 2, 3),)
+    assert "has 3 axes, the given shape 5 has 1" in inspect_file(path, shape=(5,)).layers[0].reason
+
+
+def test_a_given_shape_is_for_a_prototxt(tmp_path: Path) -> None:
+    for path in (DIGITS / "digits.caffemodel", prm(tmp_path, convolution("c", 2, 4))):
+        with pytest.raises(UsageError, match="--input is for a prototxt"):
+            inspect_file(path, shape=(1, 8, 8))
+
+
+@pytest.mark.parametrize(("name", "shape"), [("lenet_train_val", (1, 11, 12)), ("v1_train_val", None)])
+def test_recorded_training_nets(name: str, shape: Shape | None) -> None:
+    """Every shape as real Caffe had it at TEST; the records were made with the data that the nets' lmdb would hold."""
+    case = json.loads(shared("golden", "caffe", "cases.json").read_text())["cases"][f"phases/{name}"]
+    inspection = inspect_file(shared("golden", "caffe", "phases", name, "train_val.prototxt"), shape=shape)
+    layers = by_name(inspection)
+    recorded = {blob: tuple(size) for blob, size in case["shapes"].items()}
+    inputs, outputs = inspection.header["inputs"], inspection.header["outputs"]
+    assert {**inputs, **outputs} == {blob: recorded[blob] for blob in (*inputs, *outputs)}
+    assert {blob: (size,) for blob, size in recorded.items() if blob in layers and blob != "data"} == {
+        blob: layers[blob].outputs for blob in recorded if blob in layers and blob != "data"
+    }
 
 
 def test_binary_net_definition(tmp_path: Path) -> None:

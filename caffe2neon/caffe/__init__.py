@@ -9,9 +9,22 @@ format (:mod:`.newest`). :func:`read_weights` maps a caffemodel and finds its bl
 
 from __future__ import annotations
 
+from caffe2neon.caffe.data_layers import brings_data, source_shape, unfed
 from caffe2neon.caffe.deploy import at_inference, deploy, deploy_rules
 from caffe2neon.caffe.net import net_text, read_net
 from caffe2neon.caffe.newest import Upgraded, upgrade_file
 from caffe2neon.caffe.weights import read_weights
 
-__all__ = ["Upgraded", "at_inference", "deploy", "deploy_rules", "net_text", "read_net", "read_weights", "upgrade_file"]
+__all__ = [
+    "Upgraded",
+    "at_inference",
+    "brings_data",
+    "deploy",
+    "deploy_rules",
+    "net_text",
+    "read_net",
+    "read_weights",
+    "source_shape",
+    "unfed",
+    "upgrade_file",
+]

@@ -89,6 +89,32 @@ def _input(param: LayerParameter, shape: Shape | None, read: Collection[str]) ->
     return result
 
 
+def brings_data(layer: CaffeLayer) -> bool:
+    """Whether blobs come into a net here."""
+    return layer.type == "Input" or layer.type in DATA_TYPES
+
+
+def source_shape(param: LayerParameter, index: int, shape: Shape | None) -> Shape:
+    """The shape of one top of a layer that :func:`brings_data`, batch first; ``shape``, (C, H, W), is that of the first top.
+
+    Raises:
+        GraphError: nobody says it.
+    """
+    return tuple(_top_shape(param, index, shape).dim)
+
+
+def unfed(layers: Sequence[CaffeLayer]) -> dict[str, CaffeLayer]:
+    """Blobs that are read before any layer makes them, and their first readers."""
+    made: set[str] = set()
+    missing: dict[str, CaffeLayer] = {}
+    for layer in layers:
+        for name in layer.bottoms:
+            if name not in made:
+                missing.setdefault(name, layer)
+        made.update(layer.tops)
+    return missing
+
+
 def _top_shape(param: LayerParameter, index: int, shape: Shape | None) -> BlobShape:
     """The shape of one top. ``shape`` is the first one's; in data sets of pictures, what follows is a label an example."""
     if param.type in ("Input", "DummyData"):
@@ -151,13 +177,7 @@ def _stated_shape(param: LayerParameter) -> Shape | None:
 
 def _missing_input(net: CaffeNet, layers: Sequence[CaffeLayer], shape: Shape | None) -> list[CaffeLayer]:
     """An Input for the one blob that nothing makes; none where there are several, or all are made."""
-    made: set[str] = set()
-    missing: dict[str, CaffeLayer] = {}
-    for layer in layers:
-        for name in layer.bottoms:
-            if name not in made:
-                missing.setdefault(name, layer)
-        made.update(layer.tops)
+    missing = unfed(layers)
     if len(missing) != 1:
         return []
     ((name, reader),) = missing.items()

@@ -112,6 +112,12 @@ TOLERANCE = click.option(
 )
 
 
+def input_option(function: F) -> F:
+    """``--input``, which the command gets as ``shape``."""
+    text = "The input's shape, where none is stated."
+    return click.option("--input", "shape", callback=_shape, metavar="C,H,W", help=text)(function)
+
+
 def net_options(function: Callable[..., None]) -> Callable[..., None]:
     """Options that the command gets as one argument, ``net``, a :class:`~caffe2neon.single.NetOptions`."""
 
@@ -128,7 +134,7 @@ def net_options(function: Callable[..., None]) -> Callable[..., None]:
         _choice("--phase", ["test", "train"], "Which layers to keep; train keeps the losses, as costs."),
         click.option("--stage", "stages", multiple=True, metavar="NAME", help="Keep the layers of this stage, too."),
         click.option("--level", default=0, show_default=True, help="The level for min_level and max_level."),
-        click.option("--input", "shape", callback=_shape, metavar="C,H,W", help="The input's shape, where none is stated."),
+        input_option,
         click.option("--head", default="", metavar="NAME", help="Of several outputs, keep this one."),
         click.option("--cut", default="", metavar="BLOB", help="End the net at this blob."),
     )

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from caffe2neon.cli.common import FILE, refuse_overwriting
+from caffe2neon.cli.common import FILE, input_option, refuse_overwriting
 
 if TYPE_CHECKING:
-    from caffe2neon.inspection import Inspection, LayerFacts
-    from caffe2neon.records import JSON, Shape
+    from caffe2neon.records import JSON, Inspection, LayerFacts, Shape
 
 
 @click.command()
 @click.argument("file", type=FILE)
 @click.option("--phase", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Of a prototxt.")
+@input_option
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--svg", type=FILE, default=None, metavar="OUT.svg", help="Draw a prototxt or a .prm into this file instead.")
-def inspect(file: Path, phase: str, as_json: bool, svg: Path | None) -> None:
+def inspect(file: Path, phase: str, shape: Shape | None, as_json: bool, svg: Path | None) -> None:
     """List the layers of a prototxt, caffemodel or .prm: shapes, parameters, multiply-adds.
 
     Multiply-adds are for one example, in convolutions, deconvolutions and inner products; all other layers count 0.
@@ -31,6 +31,7 @@ def inspect(file: Path, phase: str, as_json: bool, svg: Path | None) -> None:
     \b
     Examples:
       caffe2neon inspect deploy.prototxt
+      caffe2neon inspect train_val.prototxt --input 3,227,227
       caffe2neon inspect model.prm --svg model.svg
 
     \b
@@ -50,12 +51,12 @@ def inspect(file: Path, phase: str, as_json: bool, svg: Path | None) -> None:
       notes          sentences for people
     """
     if svg is not None:
-        _draw(file, phase, svg)
+        _draw(file, phase, shape, svg)
         return
     from caffe2neon.inspection import inspect_file
     from caffe2neon.report import to_json
 
-    inspection = inspect_file(file, phase=phase.upper())
+    inspection = inspect_file(file, phase=phase.upper(), shape=shape)
     if as_json:
         facts = to_json(inspection)
         assert isinstance(facts, dict)
@@ -64,12 +65,12 @@ def inspect(file: Path, phase: str, as_json: bool, svg: Path | None) -> None:
         click.echo(_text(inspection, shutil.get_terminal_size((100, 24)).columns))
 
 
-def _draw(file: Path, phase: str, svg: Path) -> None:
+def _draw(file: Path, phase: str, shape: Shape | None, svg: Path) -> None:
     from caffe2neon.files import write_bytes
     from caffe2neon.picture import draw_file
 
     refuse_overwriting(svg, file)
-    write_bytes(svg, draw_file(file, phase=phase.upper()))
+    write_bytes(svg, draw_file(file, phase=phase.upper(), shape=shape))
     click.echo(f"{svg}: {svg.stat().st_size / 1e3:.1f} kB")
 
 

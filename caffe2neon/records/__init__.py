@@ -6,6 +6,7 @@ Shapes: a Caffe blob is ``(N, C, H, W)``, or any other number of axes with N fir
 from caffe2neon.records.basics import JSON, Array, Shape, float32, shortest
 from caffe2neon.records.caffe import CaffeLayer, CaffeNet, CaffeWeights, Loss
 from caffe2neon.records.graph import Blob, Chain, Fork, Graph, LayerRule, Layout, Node, Verdict
+from caffe2neon.records.inspection import CAFFEMODEL, PRM, PROTOTXT, Inspection, LayerFacts
 from caffe2neon.records.neon import META, Deferred, NeonContainer, NeonLayer, NeonModel, Param, materialize
 from caffe2neon.records.progress import Event, Progress, Report, no_progress, no_report
 from caffe2neon.records.results import Counts, Difference, Evaluation, Outcome, Parity, Publication, Shift, TopK
@@ -23,8 +24,11 @@ from caffe2neon.records.zoo import (
 )
 
 __all__ = [
+    "CAFFEMODEL",
     "JSON",
     "META",
+    "PRM",
+    "PROTOTXT",
     "Array",
     "Blob",
     "CaffeLayer",
@@ -41,6 +45,8 @@ __all__ = [
     "FetchedModel",
     "Fork",
     "Graph",
+    "Inspection",
+    "LayerFacts",
     "LayerRule",
     "Layout",
     "Loss",
