@@ -80,6 +80,6 @@ def evaluate(
     for message in result.skipped:
         click.echo(f"left out: {message}", err=True)
     left_out = f", {len(result.skipped)} left out" if result.skipped else ""
-    click.echo(f"{prm}: {result.count} examples of {result.dataset}{left_out}, {result.engine}")
+    click.echo(f"{prm}: {result.count} examples of {result.dataset}{left_out}, {result.engine}; {result.method}")
     for top in result.topk:
         click.echo(f"top-{top.k}  {top.percent:6.2f} %   95 % interval {top.low:.2f} to {top.high:.2f}   ({top.correct} correct)")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from caffe2neon.records import Array, Shape
+import numpy as np
+from numpy.typing import NDArray
+
+from caffe2neon.records import Array, MacrobatchPart, Shape
 
 
 class Engine(Protocol):
@@ -38,3 +41,36 @@ class Engine(Protocol):
         Raises:
             EngineError: an input is missing or has another shape, or the program failed.
         """
+
+
+@runtime_checkable
+class Measuring(Engine, Protocol):
+    """An engine whose program has its own notion of accuracy: neon, with ``TopKMisclassification`` over its data iterators."""
+
+    @property
+    def at_once(self) -> int:
+        """How many examples are worth a process of the program."""
+
+    @property
+    def has_image_loader(self) -> bool:
+        """Whether :meth:`misclassified_macrobatches` can read pictures: neon's loader library is built."""
+
+    def misclassified(
+        self, data: Array, labels: NDArray[np.int64], classes: int, *, output: str, topk: Sequence[int]
+    ) -> NDArray[np.float32]:
+        """For each of N examples and K values of k, (N, K): 0 where the true class is among the top k, 1 where it is not, and
+        between them where scores tie; NaN where a score is.
+
+        Args:
+            data: of the one input, float32, (N, C, H, W) or (N, n).
+            labels: (N,), each below ``classes``.
+            output: the one to measure.
+
+        Raises:
+            EngineError: the program failed.
+        """
+
+    def misclassified_macrobatches(
+        self, part: MacrobatchPart, *, output: str, topk: Sequence[int]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """As :meth:`misclassified`, of pictures that neon's ``ImageLoader`` reads; and their labels, (N,), as it read them."""

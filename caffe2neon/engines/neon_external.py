@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from caffe2neon.engines.base import Engine
+from caffe2neon.engines.base import Measuring
 from caffe2neon.engines.neon_io import check_taps, checked_input, input_name, output_count, output_names, resolve_shape, tap_names
 from caffe2neon.engines.worker_process import PROBE_TIMEOUT, TIMEOUT, Program, Runner, WorkerProcess, last_line, run_limited
 from caffe2neon.errors import EngineError, located
 from caffe2neon.neon import check_classes, read_prm
-from caffe2neon.records import Array, Shape
+from caffe2neon.records import Array, MacrobatchPart, Shape
 
 #: Names the Python 2.7 that can import neon.
 VARIABLE = "CAFFE2NEON_NEON_PYTHON"
@@ -23,6 +25,8 @@ VARIABLE = "CAFFE2NEON_NEON_PYTHON"
 BACKEND = "CAFFE2NEON_NEON_BACKEND"
 #: neon's CPU backend loops over pixels in Python, whatever the batch: large batches cost little more than small ones.
 LARGEST_BATCH = 64
+#: Examples that are worth a process: starting one costs seconds, a picture costs the CPU a second, a GPU milliseconds.
+_WORTH = {"cpu": LARGEST_BATCH, "gpu": 16 * LARGEST_BATCH}
 
 _SETUP = f"set {VARIABLE} to a Python 2.7 that can import neon v1.4.0, or use the embedded engine"
 
@@ -43,7 +47,7 @@ def probe_neon(interpreter: str | None = None, *, runner: Runner = run_limited) 
     Raises:
         EngineError: there is no such interpreter, it cannot import neon, or neon is not 1.4.
     """
-    return _probe(WorkerProcess(PROGRAM, interpreter, timeout=PROBE_TIMEOUT, runner=runner))
+    return _probe(WorkerProcess(PROGRAM, interpreter, timeout=PROBE_TIMEOUT, runner=runner)).version
 
 
 def open_neon_external(
@@ -55,7 +59,7 @@ def open_neon_external(
     memory: int = 0,
     threads: int = 0,
     runner: Runner = run_limited,
-) -> Engine:
+) -> Measuring:
     """Open a .prm file; every ``run`` is a process of its own, since neon keeps its backend and its BranchNodes for a process.
 
     The file is first read safely here: what is damaged or hostile never reaches the unpickling interpreter.
@@ -76,33 +80,19 @@ def open_neon_external(
         return _NeonExternal(path, input_shape, worker)
 
 
-def _probe(worker: WorkerProcess) -> str:
+class _Found(NamedTuple):
+    """What a probe says: ``backend`` is cpu or gpu."""
+
+    version: str
+    backend: str
+    loader: bool
+
+
+def _probe(worker: WorkerProcess) -> _Found:
     with tempfile.TemporaryDirectory(prefix="caffe2neon-") as folder:
-        return _version(worker, worker.exchange(Path(folder), {"task": "probe", "backend": _backend()}, PROBE_TIMEOUT))
-
-
-def _run(worker: WorkerProcess, path: Path, data: Array, taps: Sequence[str]) -> tuple[list[Array], dict[str, Array]]:
-    """Outputs and taps, (N, ...) float32."""
-    with tempfile.TemporaryDirectory(prefix="caffe2neon-") as name:
-        folder = Path(name)
-        np.save(folder / "input.npy", data)
-        batch = min(len(data), LARGEST_BATCH)
-        request = {
-            "task": "run",
-            "backend": _backend(),
-            "model": str(path.absolute()),
-            "input": str(folder / "input.npy"),
-            "batch": batch,
-            "taps": list(taps),
-            "memory": worker.memory,
-        }
-        response = worker.exchange(folder, request)
-        _version(worker, response)
-        outputs, tapped = response.get("outputs"), response.get("taps")
-        if not isinstance(outputs, list) or not isinstance(tapped, dict):
-            raise worker.garbage("it lacks 'outputs' or 'taps'")
-        load = [_rows(worker, folder, item, len(data)) for item in outputs]
-        return load, {tap: _rows(worker, folder, item, len(data)) for tap, item in tapped.items()}
+        response = worker.exchange(Path(folder), {"task": "probe", "backend": _backend()}, PROBE_TIMEOUT)
+    backend = "gpu" if response.get("backend") == "gpu" else "cpu"
+    return _Found(_version(worker, response), backend, response.get("loader") is True)
 
 
 def _rows(worker: WorkerProcess, folder: Path, name: object, count: int) -> Array:
@@ -126,7 +116,7 @@ def _backend() -> str:
 
 
 class _NeonExternal:
-    """Implements :class:`caffe2neon.engines.base.Engine`."""
+    """Implements :class:`caffe2neon.engines.base.Measuring`."""
 
     def __init__(self, path: Path, input_shape: Shape | None, worker: WorkerProcess) -> None:
         model = read_prm(path)
@@ -135,7 +125,7 @@ class _NeonExternal:
         self._shape, self._input = resolve_shape(model, input_shape), input_name(model)
         self._outputs = output_names(model, output_count(model.root))
         self._taps = tap_names(model.root)
-        self._version = _probe(worker)
+        self._found = _probe(worker)
 
     @property
     def name(self) -> str:
@@ -143,7 +133,7 @@ class _NeonExternal:
 
     @property
     def version(self) -> str:
-        return self._version
+        return self._found.version
 
     @property
     def inputs(self) -> Mapping[str, Shape]:
@@ -157,11 +147,74 @@ class _NeonExternal:
     def taps(self) -> tuple[str, ...]:
         return self._taps
 
+    @property
+    def at_once(self) -> int:
+        return _WORTH[self._found.backend]
+
+    @property
+    def has_image_loader(self) -> bool:
+        return self._found.loader
+
     def run(self, inputs: Mapping[str, Array], taps: Sequence[str] = ()) -> dict[str, Array]:
         """See :class:`caffe2neon.engines.base.Engine`."""
         check_taps(self._taps, taps)
-        with located(path=str(self._path)):
-            outputs, tapped = _run(self._worker, self._path, checked_input(inputs, self._input, self._shape), taps)
+        worker = self._worker
+        with located(path=str(self._path)), tempfile.TemporaryDirectory(prefix="caffe2neon-") as name:
+            data, folder = checked_input(inputs, self._input, self._shape), Path(name)
+            response = self._ask(folder, "run", len(data), {"input": _saved(folder, "input", data), "taps": list(taps)})
+            outputs, tapped = response.get("outputs"), response.get("taps")
+            if not isinstance(outputs, list) or not isinstance(tapped, dict):
+                raise worker.garbage("it lacks 'outputs' or 'taps'")
             if len(outputs) != len(self._outputs) or set(tapped) != set(taps):
-                raise self._worker.garbage("it has other outputs or taps than the model")
-        return {**dict(zip(self._outputs, outputs, strict=True)), **{tap: tapped[tap] for tap in taps}}
+                raise worker.garbage("it has other outputs or taps than the model")
+            files = {**dict(zip(self._outputs, outputs, strict=True)), **{tap: tapped[tap] for tap in taps}}
+            return {key: _rows(worker, folder, file, len(data)) for key, file in files.items()}
+
+    def misclassified(
+        self, data: Array, labels: NDArray[np.int64], classes: int, *, output: str, topk: Sequence[int]
+    ) -> NDArray[np.float32]:
+        """See :class:`caffe2neon.engines.base.Measuring`."""
+        with located(path=str(self._path)), tempfile.TemporaryDirectory(prefix="caffe2neon-") as name:
+            checked, folder = checked_input({self._input: data}, self._input, self._shape), Path(name)
+            files = {"input": _saved(folder, "input", checked), "labels": _saved(folder, "labels", labels.astype(np.int32))}
+            return self._judged(folder, len(data), {"array": {**files, "classes": classes}}, output, topk)[1]
+
+    def misclassified_macrobatches(
+        self, part: MacrobatchPart, *, output: str, topk: Sequence[int]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """See :class:`caffe2neon.engines.base.Measuring`."""
+        asked = {**asdict(part), "folder": str(part.folder.absolute())}
+        with located(path=str(self._path)), tempfile.TemporaryDirectory(prefix="caffe2neon-") as name:
+            return self._judged(Path(name), part.count, {"macrobatches": asked}, output, topk)
+
+    def _judged(
+        self, folder: Path, count: int, source: Mapping[str, Any], output: str, topk: Sequence[int]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Labels and misclassified of ``count`` examples."""
+        worker = self._worker
+        request = {**source, "output": self._outputs.index(output), "topk": list(topk)}
+        response = self._ask(folder, "evaluate", count, request)
+        labels, wrong = (_rows(worker, folder, response.get(key), count) for key in ("labels", "misclassified"))
+        if labels.shape != (count, 1) or wrong.shape != (count, len(topk)):
+            raise worker.garbage("it is not of as many examples and values of k as were asked for")
+        return labels[:, 0].astype(np.int64), wrong
+
+    def _ask(self, folder: Path, task: str, count: int, request: Mapping[str, Any]) -> dict[str, Any]:
+        """One exchange about ``count`` examples."""
+        whole = {
+            "task": task,
+            "backend": _backend(),
+            "model": str(self._path.absolute()),
+            "memory": self._worker.memory,
+            "batch": min(count, LARGEST_BATCH),
+            **request,
+        }
+        response = self._worker.exchange(folder, whole)
+        _version(self._worker, response)
+        return response
+
+
+def _saved(folder: Path, name: str, array: NDArray[Any]) -> str:
+    path = folder / f"{name}.npy"
+    np.save(path, array)
+    return str(path)

@@ -8,7 +8,10 @@ little-endian, but numbers of 4 bytes in a cpio header are two halves, the upper
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import NamedTuple
@@ -44,7 +47,26 @@ class _Record(NamedTuple):
     following: int
 
 
-def open_macrobatch(spec: DatasetSpec) -> EncodedPictures:
+@dataclass(frozen=True)
+class Macrobatches(EncodedPictures):
+    """``subset`` of the macrobatches in ``folder``, train or validation; ``begins`` has the first example of each file.
+
+    ``first`` is the number of the first file, ``classes`` what ``macrobatch_meta`` says.
+    """
+
+    folder: Path
+    subset: str
+    classes: int
+    first: int
+    begins: tuple[int, ...]
+
+    def place(self, index: int) -> tuple[int, int]:
+        """The number of the file that example ``index`` is in, and how many examples are before it there."""
+        file = bisect_right(self.begins, index) - 1
+        return self.first + file, index - self.begins[file]
+
+
+def open_macrobatch(spec: DatasetSpec) -> Macrobatches:
     """The validation set in a folder of macrobatches; the training set where that is all there is.
 
     Raises:
@@ -56,7 +78,8 @@ def open_macrobatch(spec: DatasetSpec) -> EncodedPictures:
         meta = _read_meta(meta_path)
         order = spec.class_order or _class_order(meta)
     which = "val" if meta["val_nrec"] else "train"
-    batches = _batches(spec.path, meta[f"{which}_start"], meta[f"{which}_nrec"])
+    first = meta[f"{which}_start"]
+    batches = list(_batches(spec.path, first, meta[f"{which}_nrec"]))
     examples = [example for batch in batches for example in batch]
     labels = np.array([label for _, label in examples], np.int64)
     if (wrong := (labels < 0) | (labels >= meta["nclass"])).any():
@@ -64,7 +87,10 @@ def open_macrobatch(spec: DatasetSpec) -> EncodedPictures:
         span = examples[index][0]
         message = f"the class of {span.name} is {labels[index]}, but there are {meta['nclass']} classes"
         raise DataError(message, path=str(span.path), remedy=_REMEDY)
-    return EncodedPictures(spec.name, order, labels, tuple(span for span, _ in examples))
+    begins = tuple(accumulate((len(batch) for batch in batches[:-1]), initial=0))
+    spans = tuple(span for span, _ in examples)
+    subset = "validation" if which == "val" else which
+    return Macrobatches(spec.name, order, labels, spans, spec.path, subset, meta["nclass"], first, begins)
 
 
 def _read_meta(path: Path) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from caffe2neon.errors import DataError, UsageError
-from caffe2neon.evaluate.topk import top_k
+from caffe2neon.evaluate.topk import top_k, whole
 from caffe2neon.records import Counts, Evaluation
 
 #: Examples computed at once. Measured with SqueezeNet on 2 cores: 8 to 32 are alike, at 64 activations leave the caches, and a
@@ -38,7 +38,7 @@ def total(parts: Iterable[Counts]) -> Evaluation:
     if not ordered:
         raise UsageError("an evaluation has at least one part")
     first = ordered[0]
-    said = {(part.engine, part.dataset, part.class_order, part.total, tuple(part.correct)) for part in ordered}
+    said = {(part.engine, part.method, part.dataset, part.class_order, part.total, tuple(part.correct)) for part in ordered}
     if len(said) > 1:
         raise UsageError(f"these are not parts of one evaluation: {'; '.join(sorted(map(str, said)))}")
     reached = 0
@@ -55,9 +55,10 @@ def total(parts: Iterable[Counts]) -> Evaluation:
         raise DataError(f"none of the {first.total} pictures of data set {first.dataset!r} can be read: {first.skipped[0]}")
     return Evaluation(
         engine=first.engine,
+        method=first.method,
         dataset=first.dataset,
         count=count,
         class_order=first.class_order,
-        topk=tuple(top_k(k, sum(part.correct[k] for part in ordered), count) for k in first.correct),
+        topk=tuple(top_k(k, whole(sum(part.correct[k] for part in ordered)), count) for k in first.correct),
         skipped=tuple(message for part in ordered for message in part.skipped),
     )

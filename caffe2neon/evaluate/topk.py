@@ -24,7 +24,12 @@ def beaten_by(scores: Array, labels: NDArray[np.int64]) -> NDArray[np.int64]:
     return as_high - 1
 
 
-def top_k(k: int, correct: int, count: int) -> TopK:
+def whole(count: float) -> float:
+    """The count, as an int where it is one; neon counts an example whose scores tie in part."""
+    return int(count) if count == int(count) else count
+
+
+def top_k(k: int, correct: float, count: int) -> TopK:
     """``correct`` of ``count`` in percent, with the 95 % Wilson score interval: sensible near 0 and 100 % too."""
     share = correct / count
     spread = _Z * math.sqrt(share * (1 - share) / count + _Z**2 / (4 * count**2))

@@ -64,4 +64,5 @@ def _difference(record: Mapping[str, Any]) -> Difference:
 def _evaluation(record: Mapping[str, Any]) -> Evaluation:
     topk = tuple(TopK(**entry) for entry in record["topk"])
     skipped = tuple(record.get("skipped", ()))  # older builds do not have it
-    return Evaluation(record["engine"], record["dataset"], record["count"], record["class_order"], topk, skipped)
+    method = record.get("method", "")
+    return Evaluation(record["engine"], record["dataset"], record["count"], record["class_order"], topk, skipped, method)

@@ -7,7 +7,7 @@ from caffe2neon.records.basics import JSON, Array, Shape, float32, shortest
 from caffe2neon.records.caffe import CaffeLayer, CaffeNet, CaffeWeights, Loss
 from caffe2neon.records.graph import Blob, Chain, Fork, Graph, LayerRule, Layout, Node, Verdict
 from caffe2neon.records.inspection import CAFFEMODEL, PRM, PROTOTXT, Inspection, LayerFacts
-from caffe2neon.records.neon import META, Deferred, NeonContainer, NeonLayer, NeonModel, Param, materialize
+from caffe2neon.records.neon import META, Deferred, MacrobatchPart, NeonContainer, NeonLayer, NeonModel, Param, materialize
 from caffe2neon.records.progress import Event, Progress, Report, no_progress, no_report
 from caffe2neon.records.results import Counts, Difference, Evaluation, Outcome, Parity, Publication, Shift, TopK
 from caffe2neon.records.zoo import (
@@ -50,6 +50,7 @@ __all__ = [
     "LayerRule",
     "Layout",
     "Loss",
+    "MacrobatchPart",
     "Manifest",
     "ModelSpec",
     "NeonContainer",

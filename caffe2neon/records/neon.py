@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from caffe2neon.records.basics import Array, Shape
@@ -105,3 +106,22 @@ class NeonModel:
         """
         meta = self.header.get(META)
         return meta if isinstance(meta, dict) else {}
+
+
+@dataclass(frozen=True)
+class MacrobatchPart:
+    """A stretch of neon's macrobatches, and what ``ImageLoader`` is to make of its pictures.
+
+    ``subset`` is train or validation; the stretch is ``count`` pictures from number ``skip`` of ``macrobatch_{first}.cpio`` on.
+    Pictures become ``size`` pixels wide and high: the centre of what has ``scale_range`` pixels on its shorter side, or with 0 the
+    whole picture. ``mean`` is taken off blue, green and red.
+    """
+
+    folder: Path
+    subset: str
+    first: int
+    skip: int
+    count: int
+    size: int
+    scale_range: int
+    mean: tuple[int, int, int]

@@ -48,10 +48,13 @@ class Parity:
 
 @dataclass(frozen=True)
 class TopK:
-    """``correct`` of ``count`` examples; ``low`` and ``high`` bound the 95 % Wilson interval; all three in percent."""
+    """``correct`` of ``count`` examples; ``percent`` of them, and the 95 % Wilson interval from ``low`` to ``high``, in percent.
+
+    ``correct`` is an int unless neon measured and scores tied.
+    """
 
     k: int
-    correct: int
+    correct: float
     percent: float
     low: float
     high: float
@@ -61,8 +64,8 @@ class TopK:
 class Counts:
     """Raw counts over examples ``start`` to ``stop`` (left out) of a data set's ``total``: an exact part of an :class:`Evaluation`.
 
-    ``correct`` maps each k to how many of the ``count`` examples were right; ``skipped`` as in :class:`Evaluation`. Parts that
-    workers counted add up to what one would have counted.
+    ``correct`` maps each k to how many of the ``count`` examples were right; ``skipped`` and ``method`` as in :class:`Evaluation`.
+    Parts that workers counted add up to what one would have counted.
     """
 
     engine: str
@@ -71,8 +74,9 @@ class Counts:
     total: int
     start: int
     stop: int
-    correct: Mapping[int, int]
+    correct: Mapping[int, float]
     skipped: tuple[str, ...] = ()
+    method: str = ""
 
     @property
     def count(self) -> int:
@@ -81,7 +85,10 @@ class Counts:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """``count`` examples were measured; ``skipped`` says of each other one what is wrong with its picture, by name."""
+    """``count`` examples were measured; ``skipped`` says of each other one what is wrong with its picture, by name.
+
+    ``method`` says in words who counted, and how ties count; "" in records of earlier versions.
+    """
 
     engine: str
     dataset: str
@@ -89,6 +96,7 @@ class Evaluation:
     class_order: str
     topk: tuple[TopK, ...]
     skipped: tuple[str, ...] = ()
+    method: str = ""
 
     def percent(self, k: int) -> float:
         return next(t.percent for t in self.topk if t.k == k)
