@@ -301,29 +301,56 @@ def test_a_caffe_that_knows_scale_gets_the_net_as_it_is(tmp_path: Path) -> None:
 # ---- real Caffe ----
 
 
+#: Recorded by Caffe's HEAD, and in words that the pinned Caffe does not have: what the refusal names.
+_BEYOND = {
+    "clip": "layer type 'Clip'",
+    "conv_dilation2": "field ConvolutionParameter.dilation",
+    "crop_offset": "layer type 'Crop'",
+    "crop_two_offsets": "layer type 'Crop'",
+    "elu": "layer type 'ELU'",
+    "elu_alpha": "layer type 'ELU'",
+    "ip_transpose": "field InnerProductParameter.transpose",
+    "net_fcn": "layer type 'Crop'",
+    "net_se_block": "layer type 'Scale' as it is used here",
+    "pool_round_floor": "field PoolingParameter.round_mode",
+    "scale_num_axes2": "layer type 'Scale' as it is used here",
+    "swish": "layer type 'Swish'",
+}
+#: ArgMax without an axis, of fewer than three axes: the pinned Caffe writes beyond its memory (``argmax_layer.cpp``).
+_CORRUPT = "argmax_values"
+
+
 @pytest.mark.caffe
 @pytest.mark.parametrize("name", golden.names("layer", "net", "formats", having="io.npz"))
 def test_every_blob_is_as_recorded(name: str, caffe_python: str) -> None:
+    """Whether the pinned Caffe reads the net as it is, or as we write it for it; what it has no words for is refused by name."""
     case, folder = golden.case(name)
     net, weights = read_net(folder / case.get("prototxt", "net.prototxt")), read_weights(folder / "net.caffemodel")
-    recorded = np.load(folder / "io.npz")
-    try:
-        engine = open_caffe_external(net, weights, interpreter=caffe_python)
-    except EngineError as error:
-        assert not case["ref_ca4e3428b"]["ok"], "the pinned Caffe ran this net when it was recorded"
-        pytest.skip(error.message)
+    with np.load(folder / "io.npz") as file:
+        recorded = dict(file)
+    if name in _BEYOND:
+        assert not case["ref_ca4e3428b"]["ok"]
+        with pytest.raises(EngineError) as caught:
+            open_caffe_external(net, weights, interpreter=caffe_python)
+        assert caught.value.message.endswith(f"does not know the {_BEYOND[name]}")
+        assert caught.value.where.layer
+        assert caught.value.where.line
+        return
+    engine = open_caffe_external(net, weights, interpreter=caffe_python)
     inputs = {blob: recorded[case["inputs"].get(blob, f"blob:{blob}")] for blob in engine.inputs}
-    if name == "argmax_values":
-        pytest.skip("the pinned Caffe writes beyond its memory here")
-    computed = engine.run(inputs, engine.taps)
+    try:
+        computed = engine.run(inputs, engine.taps)
+    except EngineError as error:
+        assert (name, error.message.partition(" by signal ")[0]) == (_CORRUPT, "caffe's process ended"), error
+        return
     newest = {key.partition("#")[0]: key for key in engine.taps}
-    for entry in filter(lambda file: file.startswith("blob:"), recorded.files):
+    for entry in filter(lambda blob: blob.startswith("blob:"), recorded):
         theirs, ours = recorded[entry], computed[newest[entry.removeprefix("blob:")]]
         assert ours.shape == theirs.shape, entry
         finite = np.isfinite(theirs)
         np.testing.assert_array_equal(np.isfinite(ours), finite, err_msg=entry)
         difference = np.abs(ours[finite].astype(np.float64) - theirs[finite]).max(initial=0)
-        assert difference <= 1e-6 * max(1, np.abs(theirs[finite]).max(initial=0)), entry
+        assert difference <= 1e-5 * max(1, np.abs(theirs[finite]).max(initial=0)), entry
 
 
 @pytest.mark.caffe
