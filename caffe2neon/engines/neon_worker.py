@@ -30,7 +30,7 @@ Response::
 Arrays in it are float32 with the batch axis first and the layer's shape after it; a vector has one axis. A tap is a copy of what
 the layer's fprop returned, made right after it, for later layers may work in its buffer; of several layers of one name the first to
 run. ``loader``: neon's loader library is built, with OpenCV. ``misclassified``: for each example, for each k, 1 minus what the
-metric gives it: neither 0 nor 1 where scores tie. ``labels``: for each example what the iterator said, as float32.
+metric gives it: on a GPU, where scores tie, neither 0 nor 1. ``labels``: for each example what the iterator said, as float32.
 
 Exit codes: 0, a response was written (errors of neon too: they are data); 2, wrong arguments, or a request this worker does not
 know. Anything else: it died. Standard output carries no data. The file is unpickled with the globals of a numpy array and no other,
@@ -231,9 +231,11 @@ def from_macrobatches(folder, subset, first, skip, count, size, scale_range, mea
 
 
 def misclassified(metric, scores, target):
-    """For each example of the batch; what the metric returns is their mean."""
+    """For each example of the batch; what the metric returns is their mean. A NaN stays one: the metric would call it right."""
+    import numpy as np
+
     metric(scores, target)
-    return metric.topk.get()[0].copy()
+    return np.where(np.isnan(scores.get()).any(axis=0), np.nan, metric.topk.get()[0])
 
 
 def load(path):

@@ -16,8 +16,10 @@ _Z = 1.959963984540054
 def beaten_by(scores: Array, labels: NDArray[np.int64]) -> NDArray[np.int64]:
     """How many other classes score as high as the true one, or higher, for each example: correct within the top k if below k.
 
-    Ties count against the model, as in the Accuracy layer of Caffe's HEAD; neon's ``TopKMisclassification`` counts a tied example
-    in part. ``scores`` is (N, C) and has no NaN, which compares with nothing.
+    Ties count against the model, as in the Accuracy layer of Caffe's HEAD. neon's ``TopKMisclassification`` says the same on the CPU,
+    where a division of whole numbers drops the rest; on a GPU it counts a tied example in part.
+
+    ``scores`` is (N, C) and has no NaN, which compares with nothing.
     """
     true = np.take_along_axis(scores, labels[:, None], axis=1)  # (N,) -> (N, 1)
     as_high: NDArray[np.int64] = (scores >= true).sum(axis=1, dtype=np.int64)
@@ -25,7 +27,7 @@ def beaten_by(scores: Array, labels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def whole(count: float) -> float:
-    """The count, as an int where it is one; neon counts an example whose scores tie in part."""
+    """The count, as an int where it is one; on a GPU neon counts an example whose scores tie in part."""
     return int(count) if count == int(count) else count
 
 

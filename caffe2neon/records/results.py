@@ -50,7 +50,7 @@ class Parity:
 class TopK:
     """``correct`` of ``count`` examples; ``percent`` of them, and the 95 % Wilson interval from ``low`` to ``high``, in percent.
 
-    ``correct`` is an int unless neon measured and scores tied.
+    ``correct`` is an int unless neon measured on a GPU and scores tied.
     """
 
     k: int

@@ -15,8 +15,9 @@ from caffe2neon.evaluate import KINDS as ALL_KINDS
 from caffe2neon.evaluate import fingerprint, kind_of, labels_file, open_dataset
 from caffe2neon.records import DatasetSpec
 from tests.evaluate.helpers import jpeg, picture, save, write_list
+from tests.evaluate.macrobatch_files import macrobatch, write
 from tests.evaluate.test_ilsvrc12 import devkit, name_of, tar
-from tests.evaluate.test_macrobatch import ITEMS, macrobatch, write
+from tests.evaluate.test_macrobatch import ITEMS
 
 
 def write_lmdb(path: Path, labels: list[int], *, subdir: bool = True) -> Path:
