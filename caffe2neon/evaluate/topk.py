@@ -16,8 +16,8 @@ _Z = 1.959963984540054
 def beaten_by(scores: Array, labels: NDArray[np.int64]) -> NDArray[np.int64]:
     """How many other classes score as high as the true one, or higher, for each example: correct within the top k if below k.
 
-    Ties count against the model, as in the Accuracy layer of Caffe's HEAD. neon's ``TopKMisclassification`` says the same on the CPU,
-    where a division of whole numbers drops the rest; on a GPU it counts a tied example in part.
+    Ties count against the model, as in the Accuracy layer of Caffe's HEAD. neon's ``TopKMisclassification`` does the same on the
+    CPU, where a division of whole numbers drops the rest; on a GPU it counts a tied example in part.
 
     ``scores`` is (N, C) and has no NaN, which compares with nothing.
     """
