@@ -2,7 +2,7 @@
 # Build the zoo, hold it against what is published, and publish it if all is well. For cron, systemd and CI: docs/nightly.md.
 #
 # From the environment: STATE (folder kept between nights), PUBLISH (where to publish: a folder, s3://…), GROUP or ENTRIES (default: all of the manifest), JOBS, MANIFEST, MIRROR, DATASET (NAME=PATH, several with spaces
-# between), SCHEDULER, KEEP (days that logs are kept), CAFFE2NEON (the command).
+# between), SCHEDULER, ENGINE, REFERENCE, KEEP (days that logs are kept), CAFFE2NEON (the command).
 #
 # Exit code 0: all well, published; 1: a model failed, fell behind, or changed upstream, and nothing is published; 2: usage or
 # manifest error; 75: another night still runs.
@@ -29,6 +29,8 @@ set -- "$@" --progress plain --upstream --against "$publish" --summary "$summary
 [ -z "${SCHEDULER:-}" ] || set -- "$@" --scheduler "$SCHEDULER"
 [ -n "${SCHEDULER:-}" ] || set -- "$@" --jobs "${JOBS:-1}"
 [ -z "${GROUP:-}" ] || set -- "$@" --group "$GROUP"
+[ -z "${ENGINE:-}" ] || set -- "$@" --engine "$ENGINE"
+[ -z "${REFERENCE:-}" ] || set -- "$@" --reference "$REFERENCE"
 [ -z "${MIRROR:-}" ] || set -- "$@" --mirror "$MIRROR"
 for dataset in ${DATASET:-}; do
     set -- "$@" --dataset "$dataset"

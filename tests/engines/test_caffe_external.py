@@ -341,8 +341,9 @@ def test_every_blob_is_as_recorded(name: str, caffe_python: str) -> None:
     try:
         computed = engine.run(inputs, engine.taps)
     except EngineError as error:
-        assert (name, error.message.partition(" by signal ")[0]) == (_CORRUPT, "caffe's process ended"), error
-        return
+        if name == _CORRUPT and "ended by signal" in error.message:
+            return
+        raise
     newest = {key.partition("#")[0]: key for key in engine.taps}
     for entry in filter(lambda blob: blob.startswith("blob:"), recorded):
         theirs, ours = recorded[entry], computed[newest[entry.removeprefix("blob:")]]

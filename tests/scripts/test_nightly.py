@@ -6,6 +6,7 @@ import fcntl
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -97,13 +98,24 @@ def test_settings_become_options(zoo: Zoo) -> None:
     """``printf`` stands for the command."""
     program = zoo.folder / "caffe2neon"
     program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
-    night(zoo, GROUP="g", ENTRIES="a* b", DATASET="d=x e=y", JOBS="3", MIRROR="m", PUBLISH="memory://zoo")
+    engines = {"ENGINE": "neon", "REFERENCE": "caffe"}
+    night(zoo, GROUP="g", ENTRIES="a* b", DATASET="d=x e=y", JOBS="3", MIRROR="m", PUBLISH="memory://zoo", **engines)
     said = logs(zoo, "log").splitlines()
     build, publish = said[: said.index("publish") - 1], said[said.index("publish") - 1 :]
-    for pair in (("--group", "g"), ("--dataset", "d=x"), ("--dataset", "e=y"), ("--jobs", "3"), ("--mirror", "m")):
+    pairs = (("--group", "g"), ("--dataset", "d=x"), ("--dataset", "e=y"), ("--jobs", "3"), ("--mirror", "m"))
+    for pair in (*pairs, ("--engine", "neon"), ("--reference", "caffe")):
         assert pair in itertools.pairwise(build)
     assert build[-2:] == ["a*", "b"]
     assert publish == ["zoo", "publish", "nightly/zoo", "memory://zoo"]
+
+
+def test_compose_runs_this_script() -> None:
+    service = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())["services"]["nightly"]
+    assert service["entrypoint"] == ["/work/scripts/nightly.sh"]
+    assert "COPY scripts/nightly.sh /work/scripts/\n" in (ROOT / "docker" / "Dockerfile").read_text()
+    read = set(re.findall(r"\$\{([A-Z0-9_]+):-", (ROOT / "scripts" / "nightly.sh").read_text()))
+    assert set(service["environment"]) <= read
+    assert service["environment"]["STATE"] in [volume.rpartition(":")[2] for volume in service["volumes"]]
 
 
 def test_ci_calls_make_and_nothing_else() -> None:
