@@ -15,8 +15,8 @@ from pathlib import Path
 from caffe2neon import wire
 from caffe2neon.caffe import brings_data, caffe_pb2, deploy_rules, read_net, read_weights, source, source_shape, unfed
 from caffe2neon.errors import GraphError, ParseError, UsageError, Where, located
-from caffe2neon.graph import multiply_adds
-from caffe2neon.graph.shapes import infer
+from caffe2neon.graph import already_owned, multiply_adds
+from caffe2neon.graph.shapes import check_sizes, infer
 from caffe2neon.neon import read_prm
 from caffe2neon.prm_inspection import inspect_prm, total
 from caffe2neon.records import CAFFEMODEL, PROTOTXT, CaffeLayer, CaffeWeights, Inspection, LayerFacts, Shape
@@ -94,7 +94,7 @@ def _prototxt(path: Path, size: int, phase: str, given: Shape | None) -> Inspect
     for layer in net.layers:
         try:
             facts, tops = _facts(layer, newest, given)
-            shared += _already(layer, facts.blobs, owned)
+            shared += already_owned(layer.param, facts.blobs, owned)
         except _Unknown as unknown:
             facts, tops = replace(_countless(layer), reason=unknown.reason), unknown.tops or (None,) * len(layer.tops)
             if unknown.begins:
@@ -168,7 +168,9 @@ def _brought(layer: CaffeLayer, given: Shape | None) -> tuple[Shape, ...]:
     reasons = []
     for index in range(len(layer.tops)):
         try:
-            tops.append(source_shape(layer.param, index, given))
+            shape = source_shape(layer.param, index, given)
+            check_sizes("its output", [shape])
+            tops.append(shape)
         except GraphError as error:
             tops.append(None)
             reasons.append(_words(error))
@@ -188,15 +190,6 @@ def _known(newest: Mapping[str, Shape | None], name: str) -> Shape:
     if shape is None:
         raise _Unknown(f"the shape of its bottom {name!r} is not known")
     return shape
-
-
-def _already(layer: CaffeLayer, params: Sequence[Shape], owned: set[str]) -> int:
-    """How many of a layer's parameters another layer owns: those under a name that came before, which is noted in ``owned``."""
-    count = 0
-    for spec, shape in zip(layer.param.param, params, strict=False):
-        count += prod(shape) if spec.name in owned else 0
-        owned.update({spec.name} - {""})
-    return count
 
 
 def _caffemodel(weights: CaffeWeights) -> Inspection:

@@ -219,6 +219,11 @@ def test_labels_of_unknown_shape_hide_nothing_that_counts(tmp_path: Path) -> Non
     assert (given.parameters, given.multiply_adds) == (7 * 24 + 7, 7 * 24)
 
 
+def test_a_given_shape_that_no_blob_of_caffes_holds(tmp_path: Path) -> None:
+    data = 'layer { name: "d" type: "Data" top: "data" top: "label" data_param { source: "lmdb" batch_size: 8 } }'
+    assert "at most 2,147,483,647 values" in trained(tmp_path, data, (1 << 20, 1 << 20, 1)).layers[0].reason
+
+
 def test_a_net_that_nothing_feeds_takes_the_given_shape(tmp_path: Path) -> None:
     text = """layer { name: "d" type: "Data" top: "data" data_param { source: "lmdb" } include { phase: TRAIN } }
     layer { name: "r" type: "ReLU" bottom: "data" top: "r" }"""

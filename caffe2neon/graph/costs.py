@@ -1,4 +1,4 @@
-"""What a layer costs to compute."""
+"""What a layer costs to compute, and to store."""
 
 from __future__ import annotations
 
@@ -29,3 +29,15 @@ def multiply_adds(layer: LayerParameter, bottoms: Sequence[Shape], shapes: Shape
         # weight (K, n), once for each place on the axes between N and K
         return prod(shapes.tops[0][1:-1]) * prod(shapes.params[0])
     return 0
+
+
+def already_owned(layer: LayerParameter, params: Sequence[Shape], owned: set[str]) -> int:
+    """How many numbers of a layer's learnable blobs another layer owns: those under a name that came before.
+
+    ``params`` are the blobs' shapes; the layer's names are added to ``owned``.
+    """
+    count = 0
+    for spec, shape in zip(layer.param, params, strict=False):
+        count += prod(shape) if spec.name in owned else 0
+        owned.update({spec.name} - {""})
+    return count

@@ -98,6 +98,58 @@ def test_a_concat_of_several_has_memory_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "more", "blobs"),
+    [
+        ("ReLU", "", 0),
+        ("InnerProduct", "inner_product_param { num_output: 3 }", 2),
+        ("InnerProduct", "inner_product_param { num_output: 3 bias_term: false }", 1),
+        ("Convolution", "convolution_param { num_output: 3 kernel_size: 1 }", 2),
+        ("Deconvolution", "convolution_param { num_output: 3 kernel_size: 1 bias_term: false }", 1),
+        ("BatchNorm", "", 3),
+        ("Scale", "scale_param { bias_term: true }", 2),
+        ("PReLU", "", 1),
+    ],
+)
+def test_more_param_than_learnable_blobs_is_refused(kind: str, more: str, blobs: int) -> None:
+    """net.cpp, Net::Init: CHECK_LE(param_size, num_param_blobs); fewer are fine."""
+    for count in range(blobs + 1):
+        _graph(data(1, 2, 4, 4), layer("L", kind, "data", "L", more + " param { lr_mult: 2 }" * count))
+    with pytest.raises(GraphError, match=f"has {blobs + 1} `param` .*, but {blobs} learnable blob") as caught:
+        _graph(data(1, 2, 4, 4), layer("L", kind, "data", "L", more + " param { lr_mult: 2 }" * (blobs + 1)))
+    assert (caught.value.where.layer, caught.value.where.line) == ("L", 2)
+    assert caught.value.where.path.endswith("net.prototxt")
+
+
+_MAX = 2**31 - 1
+
+
+@pytest.mark.parametrize(
+    ("net", "words"),
+    [
+        ([data(1, 2), layer("L", "InnerProduct", "data", "L", f"inner_product_param {{ num_output: {_MAX // 2 + 1} }}")], "blob"),
+        ([data(65536, 1), layer("L", "InnerProduct", "data", "L", "inner_product_param { num_output: 32768 }")], "output"),
+        ([data(1, 4, 2, 2), conv("L", "data", 4000000000)], "output"),
+        ([data(1, 64, 9, 9), conv("L", "data", 8, "kernel_size: 2048 pad: 2047")], "blob"),
+        ([data(3, 1 << 15, 1 << 15, name="L")], "output"),
+        ([data(1 << 62, name="L")], "output"),
+        ([data(1, 1 << 16), layer("L", "Tile", "data", "L", "tile_param { tiles: 32768 }")], "output"),
+    ],
+    ids=["weights", "product's output", "num_output over int", "filters", "input", "one size", "tiles"],
+)
+def test_more_values_than_an_int_counts_are_refused(net: list[str], words: str) -> None:
+    """blob.cpp, Blob::Reshape: "blob size exceeds INT_MAX"."""
+    with pytest.raises(GraphError, match=f"its (learnable )?{words} would be .*at most 2,147,483,647 values") as caught:
+        _graph(*net)
+    assert caught.value.where.layer == "L"
+    assert caught.value.remedy
+
+
+def test_as_many_values_as_an_int_counts_are_fine() -> None:
+    _graph(data(1, 1), layer("L", "InnerProduct", "data", "L", f"inner_product_param {{ num_output: {_MAX} }}"))
+    _graph(data(_MAX, name="all"))
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         (layer("L", "Concat", "data data", "L", "concat_param { concat_dim: 7 }"), "axis 7 is out of range"),

@@ -4,6 +4,19 @@ Each rule also names the shapes of the layer's learnable blobs, so that a caffem
 """
 
 from caffe2neon.graph.shapes import activation, combine, data, loss, normalize, product, reshape, vision
-from caffe2neon.graph.shapes.registry import Shapes, infer, known_types
+from caffe2neon.graph.shapes.registry import Shapes, check_sizes, infer, known_types
 
-__all__ = ["Shapes", "activation", "combine", "data", "infer", "known_types", "loss", "normalize", "product", "reshape", "vision"]
+__all__ = [
+    "Shapes",
+    "activation",
+    "check_sizes",
+    "combine",
+    "data",
+    "infer",
+    "known_types",
+    "loss",
+    "normalize",
+    "product",
+    "reshape",
+    "vision",
+]

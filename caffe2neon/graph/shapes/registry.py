@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from caffe2neon.errors import GraphError
@@ -21,6 +21,8 @@ class Shapes(NamedTuple):
 
 
 Rule: TypeAlias = "Callable[[LayerParameter, Sequence[Shape]], Shapes]"
+
+_INT_MAX = 2**31 - 1
 
 _RULES: dict[str, tuple[Rule, range]] = {}
 
@@ -65,9 +67,27 @@ def infer(layer: LayerParameter, bottoms: Sequence[Shape]) -> Shapes:
         takes = f"{count.start}" if len(count) == 1 else f"at least {count.start}"
         raise GraphError(f"takes {takes} bottom(s), has {len(bottoms)}")
     shapes = function(layer, bottoms)
+    if len(layer.param) > len(shapes.params):  # net.cpp, "Too many params specified for layer"
+        given, blobs = len(layer.param), len(shapes.params)
+        raise GraphError(
+            f"has {given} `param` (old formats: `blobs_lr`), but {blobs} learnable blob(s): Caffe refuses that",
+            remedy="take out those that are too many; without bias_term, the one of the bias",
+        )
+    check_sizes("its output", shapes.tops)
+    check_sizes("its learnable blob", shapes.params)
     if any(size < 1 for shape in shapes.tops for size in shape):
         raise GraphError(f"its output would be empty: {show(shapes.tops[0])} from {show(bottoms[0]) if bottoms else 'nothing'}")
     return shapes
+
+
+def check_sizes(what: str, shapes: Iterable[Shape]) -> None:
+    """Caffe counts a blob's values in an int, and refuses more (``Blob::Reshape``)."""
+    for shape in shapes:
+        if count(shape) > _INT_MAX:
+            raise GraphError(
+                f"{what} would be {show(shape)}: a blob of Caffe's holds at most {_INT_MAX:,} values",
+                remedy="check its parameters and the shape of the input",
+            )
 
 
 #: For layers that take any number of bottoms, from so many on.
