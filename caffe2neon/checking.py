@@ -9,7 +9,7 @@ from pathlib import Path
 from caffe2neon.caffe import deploy, deploy_rules, read_net
 from caffe2neon.convert import check_types, convert, judge
 from caffe2neon.errors import Finding, GraphError, UnsupportedError
-from caffe2neon.graph import build_graph, lay_out, simplify
+from caffe2neon.graph import already_owned, build_graph, lay_out, simplify
 from caffe2neon.records import CaffeLayer, CaffeNet, Graph, NeonModel, Verdict
 from caffe2neon.single import NetOptions
 
@@ -20,7 +20,7 @@ class Checked:
 
     ``findings``: what stands in the way beside single layers: structures, a shape that nobody knows, what Caffe would refuse.
     ``notes``: sentences for people on the model as a whole. ``outputs``: its blobs, and ``neon_layers`` how many layers it would
-    have, where it converts.
+    have, where it converts. ``shared``: how many weights in Caffe are another layer's, too.
     """
 
     path: str
@@ -29,6 +29,7 @@ class Checked:
     notes: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     neon_layers: int = 0
+    shared: int = 0
 
     @property
     def converts(self) -> bool:
@@ -36,8 +37,8 @@ class Checked:
 
     @property
     def weights(self) -> tuple[int, int]:
-        """Numbers in all learnable blobs, in Caffe and in neon."""
-        return sum(layer.weights[0] for layer in self.layers), sum(layer.weights[1] for layer in self.layers)
+        """Numbers in all learnable blobs, in Caffe and in neon, which shares none."""
+        return sum(layer.weights[0] for layer in self.layers) - self.shared, sum(layer.weights[1] for layer in self.layers)
 
 
 def check_file(prototxt: Path, options: NetOptions) -> Checked:
@@ -91,7 +92,9 @@ def _checked(
     by_layer = {(found.where.layer, found.where.line, found.where.layer_type): found for found in findings}
     verdicts = []
     for layer in net.layers:
-        found = by_layer.pop((layer.name, layer.line, layer.type), None)
+        stand_in = None if deployed is None else _stand_in(layer, deployed)
+        meant = [(each.name, each.line, each.type) for each in (layer, stand_in) if each is not None]
+        found = next((by_layer.pop(key) for key in meant if key in by_layer), None)
         verdict = _verdict(layer, deployed, graph, judged)
         if found is not None:
             verdict = replace(verdict, verdict="refused", becomes="", reason=found.reason, remedy=found.remedy)
@@ -100,7 +103,14 @@ def _checked(
     notes = tuple(note for note in (model.meta["notes"] if model else ()) if note not in said)
     outputs = tuple(model.meta["outputs"]) if model else ()
     count = sum(1 for _ in model.root.walk()) if model else 0
-    return Checked(net.path, tuple(verdicts), tuple(by_layer.values()), notes, outputs, count)
+    return Checked(net.path, tuple(verdicts), tuple(by_layer.values()), notes, outputs, count, _shared(graph, judged))
+
+
+def _shared(graph: Graph | None, judged: Mapping[CaffeLayer, Verdict]) -> int:
+    """Weights that a layer before owns; layers that are not in the model have none."""
+    owned: set[str] = set()
+    counted = [node for node in graph.nodes if judged[node.layer].weights[0]] if graph and judged else []
+    return sum(already_owned(node.layer.param, node.params, owned) for node in counted)
 
 
 def _verdict(

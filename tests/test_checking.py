@@ -139,6 +139,28 @@ def test_an_unknown_type_leaves_the_rest_open(tmp_path: Path) -> None:
     assert "not a layer type of BVLC Caffe" in find(checked, "n").reason
 
 
+def test_shared_weights_count_once_in_caffe_and_neon_writes_them_twice(tmp_path: Path) -> None:
+    text = INPUT + "".join(
+        f'layer {{ name: "{name}" type: "InnerProduct" bottom: "{bottom}" top: "{name}"'
+        f' param {{ name: "w" }} param {{ name: "{bias}" }}'
+        " inner_product_param { num_output: 144 } }\n"
+        for name, bottom, bias in (("a", "data", "b1"), ("b", "a", "b2"))
+    )
+    checked = check(text, tmp_path)
+    assert [layer.weights[0] for layer in checked.layers] == [0, 144 * 144 + 144, 144 * 144 + 144]
+    assert checked.weights == (144 * 144 + 2 * 144, 2 * (144 * 144 + 144))
+
+
+def test_sizes_that_caffe_refuses_are_findings(tmp_path: Path) -> None:
+    """Not "exact", with 10**19 weights."""
+    huge = 'layer { name: "f" type: "InnerProduct" bottom: "data" top: "f" inner_product_param { num_output: 4000000000 } }'
+    checked = check(INPUT + huge, tmp_path)
+    assert find(checked, "f").verdict == "refused"
+    assert "at most 2,147,483,647 values" in find(checked, "f").reason
+    too_large = check(TRAINING, tmp_path, shape=(1 << 20, 1 << 20, 1 << 20))
+    assert "at most 2,147,483,647 values" in find(too_large, "d").reason
+
+
 def test_what_caffe_refuses_is_a_finding(tmp_path: Path) -> None:
     checked = check(INPUT + 'layer { name: "r" type: "ReLU" bottom: "nope" top: "r" }', tmp_path)
     assert not checked.converts
