@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import secrets
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -14,8 +14,8 @@ from typing import Any
 from caffe2neon import __version__
 from caffe2neon.building import calm
 from caffe2neon.errors import Caffe2NeonError, ClusterError, UsageError
-from caffe2neon.evaluate import open_dataset, shards, total
 from caffe2neon.files import cannot_write
+from caffe2neon.parts import CountPart, measure_together
 from caffe2neon.pipeline import build_model
 from caffe2neon.planning import Options, unchanged
 from caffe2neon.records import (
@@ -26,18 +26,14 @@ from caffe2neon.records import (
     ModelSpec,
     Outcome,
     Preprocess,
-    Progress,
     Report,
     no_report,
 )
-from caffe2neon.single import measure, measure_part
 
 #: Seconds to wait for the scheduler, and for what its workers say of themselves.
 _TIMEOUT = 30
 #: Tries of an entry whose worker died, beyond those that Dask itself makes by its setting allowed-failures.
 _RETRIES = 2
-#: Examples that are worth a worker of their own, which has to read the model first.
-_LEAST = 1000
 
 
 def build_on_cluster(
@@ -86,30 +82,23 @@ def build_entry(spec: ModelSpec, options: Options, topic: str) -> Outcome:
     return build_model(spec, options, calm(send), measure=_measure_together)
 
 
-def _measure_together(
-    prm: Path, dataset: DatasetSpec, preprocess: Preprocess, *, progress: Progress, **options: Any
-) -> Evaluation:
-    """:func:`~caffe2neon.single.measure` by all workers, each a part of the data set: the same numbers."""
-    from distributed import as_completed, worker_client
+def _measure_together(prm: Path, dataset: DatasetSpec, preprocess: Preprocess, **options: Any) -> Evaluation:
+    """:func:`~caffe2neon.single.measure` by all workers, each a part of the data set."""
+    from distributed import worker_client
 
-    examples = len(open_dataset(dataset))
     with worker_client() as client:  # this thread's place is free for a part meanwhile
-        parts = shards(examples, max(1, min(len(client.scheduler_info(-1)["workers"]), examples // _LEAST)))
-        if len(parts) == 1:
-            return measure(prm, dataset, preprocess, progress=progress, **options)
-        # Before other entries, so that what has begun ends.
-        task = partial(_part, prm=prm, dataset=dataset, preprocess=preprocess, options=options)
-        futures = client.map(task, parts, priority=1, retries=_RETRIES, pure=False)
-        done, counts = 0, []
-        for _, part in as_completed(futures, with_results=True):  # type: ignore[no-untyped-call]
-            counts.append(part)
-            done += part.stop - part.start
-            progress(f"evaluate {prm.stem}", done, examples)
-    return total(counts)
+        places = len(client.scheduler_info(-1)["workers"])
+        return measure_together(prm, dataset, preprocess, places=places, count_all=partial(_count_all, client), **options)
 
 
-def _part(part: range, *, prm: Path, dataset: DatasetSpec, preprocess: Preprocess, options: Mapping[str, Any]) -> Counts:
-    return measure_part(prm, dataset, preprocess, part=part, **options)
+def _count_all(client: Any, count: CountPart, parts: Sequence[range], advance: Callable[[int], None]) -> Iterator[Counts]:
+    from distributed import as_completed
+
+    # Before other entries, so that what has begun ends.
+    futures = client.map(count, parts, priority=1, retries=_RETRIES, pure=False)
+    for _, counts in as_completed(futures, with_results=True):  # type: ignore[no-untyped-call]
+        advance(counts.stop - counts.start)
+        yield counts
 
 
 def _outcomes(client: Any, specs: Sequence[ModelSpec], options: Options, report: Report) -> Iterator[Outcome]:

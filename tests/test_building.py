@@ -83,7 +83,7 @@ def test_an_unchanged_entry_needs_neither_its_files_nor_a_worker(zoo: Zoo, monke
     assert zoo.build().exit_code == 0
     for path in (*zoo.folder.glob("*.prototxt"), *zoo.folder.glob("*.caffemodel")):
         path.unlink()
-    monkeypatch.setattr(building, "_Workers", None)
+    monkeypatch.setattr(building, "Workers", None)
     outcomes = list(build_models(specs_of(zoo), options_of(zoo), jobs=2))
     assert [outcome.status for outcome in outcomes] == ["unchanged"] * 3
     assert all(outcome.parity for outcome in outcomes)
@@ -121,6 +121,72 @@ def test_a_worker_that_is_killed(zoo: Zoo, deaths: int, status: str) -> None:
     assert multiprocessing.active_children() == []
     if zoo.output.exists():
         check(zoo.output)
+
+
+@pytest.fixture
+def large(zoo: Zoo) -> Zoo:
+    """One entry that is worth several processes, and one more that is, too."""
+    random = np.random.default_rng(0)
+    zoo.models.clear()
+    zoo.add_npz("many", random.integers(0, 256, (2000, 6, 6), np.uint8), random.integers(0, 5, 2000).astype(np.uint8))
+    for seed, name in enumerate(("aa", "bb")):
+        zoo.add_small(name, seed=seed, dataset="many", preprocess={"channel_order": "GRAY"})
+    return zoo
+
+
+@pytest.mark.parametrize(("names", "jobs"), [(("aa",), 3), (("aa", "bb"), 4)], ids=["one-entry", "more-jobs-than-entries"])
+def test_fewer_entries_than_jobs_are_measured_in_parts_to_the_same_bytes(large: Zoo, names: tuple[str, ...], jobs: int) -> None:
+    assert large.build(*names).exit_code == 0
+    alone = {name: files_of(large.output / name) for name in names}
+    large.output.rename(large.folder / "alone")
+    told: list[Event] = []
+    specs = [spec for spec in specs_of(large) if spec.name in names]
+    outcomes = list(build_models(specs, options_of(large), jobs=jobs, report=told.append))
+    assert [outcome.status for outcome in outcomes] == ["published"] * len(names), outcomes
+    assert {name: files_of(large.output / name) for name in names} == alone
+    for name in names:
+        done = [event.done for event in told if event.step == f"evaluate {name}"]
+        assert done == sorted(done)
+        assert done[-1] == 2000
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize(("deaths", "status"), [(1, "published"), (2, "failed")])
+def test_a_process_that_measures_a_part_is_killed(large: Zoo, deaths: int, status: str) -> None:
+    killed: set[int] = set()
+
+    def kill(event: Event) -> None:
+        if event.step == "evaluate aa" and len(killed) < deaths:
+            worker = max(multiprocessing.active_children(), key=lambda process: int(process.name.rpartition("-")[2]))
+            if worker.pid and worker.pid not in killed:
+                killed.add(worker.pid)
+                worker.kill()
+
+    specs = [spec for spec in specs_of(large) if spec.name == "aa"]
+    (outcome,) = build_models(specs, options_of(large), jobs=2, report=kill)
+    assert (outcome.status, len(killed)) == (status, deaths)
+    if status == "failed":
+        assert "the process that measured examples " in outcome.reason
+        assert "died 2 times, the last time by SIGKILL\nif memory was short" in outcome.reason
+    elif outcome.evaluation:
+        assert outcome.evaluation.count == 2000
+    assert multiprocessing.active_children() == []
+    assert not (large.output / ".staging").exists()
+
+
+def test_what_is_wrong_in_a_part_is_said_of_the_entry(large: Zoo) -> None:
+    """The second part's first label is beyond the classes."""
+    with np.load(large.folder / "many.npz") as archive:
+        labels = archive["labels"]
+        labels[1500] = 9
+        large.add_npz("many", archive["images"], labels)
+    specs = [spec for spec in specs_of(large) if spec.name == "aa"]
+    reasons = []
+    for jobs in (1, 2):
+        (outcome,) = build_models(specs, options_of(large), jobs=jobs)
+        assert (outcome.status, outcome.stage) == ("failed", "evaluate")
+        reasons.append(outcome.reason)
+    assert reasons[0] == reasons[1]
 
 
 def test_closing_early_stops_workers_and_leaves_nothing_half_made(zoo: Zoo) -> None:

@@ -1,0 +1,192 @@
+"""Processes of this machine that do tasks of one kind, several at once, whatever dies."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from multiprocessing import connection, resource_tracker
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+#: How often a task is begun whose worker died, as the system kills the largest process where memory is short.
+_ATTEMPTS = 2
+#: Seconds that a worker has to put things in order when all is to stop.
+_GRACE = 5.0
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Death:
+    """The end of a task whose workers died; ``how`` goes on from "the process that did it"."""
+
+    how: str
+
+
+@dataclass(frozen=True)
+class _Said:
+    words: Any
+
+
+@dataclass(frozen=True)
+class _Raised:
+    error: Exception
+
+
+class Workers(Generic[Task, Result]):
+    """The parent's side. Workers tell it what happens through a pipe each; they never write to the terminal.
+
+    Each worker has one task at a time. To stop, close this; so end workers, and what they have started themselves.
+
+    Args:
+        work: done with each task and something to tell ``hear`` with, in a worker. All three are pickled, and so is what it gives.
+        hear: is told what workers say, and of which task, in this process and thread.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Task, Callable[[Any], None]], Result],
+        tasks: Sequence[Task],
+        jobs: int,
+        hear: Callable[[Task, Any], None],
+    ) -> None:
+        self._work = work
+        self._waiting = deque((task, 1) for task in tasks)
+        self._jobs = jobs
+        self._hear = hear
+        self._workers: dict[Connection, _Worker[Task]] = {}
+        self._folder = tempfile.TemporaryDirectory(prefix="caffe2neon-")
+        self._started = 0
+
+    def results(self) -> Generator[tuple[Task, Result | Death], None, None]:
+        """Of each task, as they come. What ``work`` raises is raised."""
+        while self._waiting or self._workers:
+            while self._waiting and len(self._workers) < self._jobs:
+                self._start(*self._waiting.popleft())
+            for pipe in connection.wait(list(self._workers)):
+                assert isinstance(pipe, Connection)
+                worker = self._workers[pipe]
+                task = worker.task
+                try:
+                    message = pipe.recv()
+                except (EOFError, OSError):
+                    if death := self._died(worker):
+                        yield task, death
+                    continue
+                if isinstance(message, _Said):
+                    self._hear(task, message.words)
+                    continue
+                if isinstance(message, _Raised):
+                    raise message.error
+                self._next(worker)
+                yield task, message
+
+    def _next(self, worker: _Worker[Task]) -> None:
+        if self._waiting:
+            worker.task, worker.attempt = self._waiting.popleft()
+            with contextlib.suppress(OSError):  # died meanwhile: the next message is its end
+                worker.pipe.send(worker.task)
+        else:
+            self._remove(worker)
+
+    def _died(self, worker: _Worker[Task]) -> Death | None:
+        self._remove(worker)
+        how = _manner_of_death(worker.process.exitcode)
+        if worker.attempt < _ATTEMPTS:
+            self._waiting.appendleft((worker.task, worker.attempt + 1))
+            return None
+        words = worker.log.read_text(errors="replace").strip().splitlines() if worker.log.exists() else []
+        return Death(f"died {_ATTEMPTS} times, the last time {how}{f': {words[-1]}' if words else ''}")
+
+    def _start(self, task: Task, attempt: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        self._started += 1
+        log = Path(self._folder.name, f"{self._started}.log")
+        process = context.Process(target=_serve, args=(theirs, self._work, log))
+        # Ctrl-C goes to every process of the terminal. It is this one's to tell the others, and a worker that is still importing
+        # would answer with a traceback; so workers are born deaf to it.
+        resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+            self._workers[ours] = _Worker(process, ours, log, task, attempt)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
+        with contextlib.suppress(OSError):
+            ours.send(task)
+
+    def _remove(self, worker: _Worker[Task]) -> None:
+        """Closing the pipe tells a living one to go."""
+        del self._workers[worker.pipe]
+        worker.pipe.close()
+        worker.process.join()
+
+    def close(self) -> None:
+        """Stop all that still run, first gently."""
+        processes = [worker.process for worker in self._workers.values()]
+        try:
+            for process in processes:
+                process.terminate()
+            deadline = time.monotonic() + _GRACE
+            for process in processes:
+                process.join(max(0.0, deadline - time.monotonic()))
+        finally:
+            for process in processes:
+                process.kill()
+                process.join()
+            self._folder.cleanup()
+
+
+@dataclass
+class _Worker(Generic[Task]):
+    process: SpawnProcess
+    pipe: Connection
+    log: Path
+    task: Task
+    attempt: int
+
+
+def _manner_of_death(code: int | None) -> str:
+    if code is not None and code < 0:
+        with contextlib.suppress(ValueError):
+            return f"by {signal.Signals(-code).name}"
+    return f"with exit code {code}"
+
+
+def _serve(pipe: Connection, work: Callable[[Any, Callable[[Any], None]], Any], log: Path) -> None:
+    """A worker: a task comes in, words and a result go out, until the pipe ends."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with log.open("wb") as stream:
+        for descriptor in (1, 2):
+            os.dup2(stream.fileno(), descriptor)
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            task = pipe.recv()
+            try:
+                result = work(task, lambda words: pipe.send(_Said(words)))
+            except Exception as error:
+                result = _Raised(error)
+            pipe.send(result)
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed cannot tell: nobody would hear of what is built from then on."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
