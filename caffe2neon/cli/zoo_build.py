@@ -91,6 +91,7 @@ def build(
       caffe2neon zoo build --group ilsvrc12 --jobs 4 --mirror downloads/ --dataset ilsvrc12=val/
     """
     from caffe2neon.cli.progress import display_for, show_forecast
+    from caffe2neon.engines import resolved
     from caffe2neon.planning import Options, forecast
 
     if scheduler and jobs != 1:
@@ -98,6 +99,7 @@ def build(
     read, chosen = _choose(manifest, names, groups)
     places = _parse_datasets(datasets, read)
     chosen = tuple(_placed(spec, places) for spec in chosen)
+    engine, reference = resolved(engine, reference)
     options = Options(
         root=read.path.parent,
         output=output,

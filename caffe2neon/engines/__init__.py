@@ -12,7 +12,23 @@ from caffe2neon.records import CaffeNet, CaffeWeights, Shape
 if TYPE_CHECKING:
     from caffe2neon.engines.base import Engine
 
-__all__ = ["open_caffe", "open_neon"]
+__all__ = ["open_caffe", "open_neon", "resolved"]
+
+#: Name the interpreters of the real programs.
+_CAFFE, _NEON = "CAFFE2NEON_CAFFE_PYTHON", "CAFFE2NEON_NEON_PYTHON"
+
+
+def resolved(engine: str, reference: str) -> tuple[str, str]:
+    """What the engines ``engine`` for neon and ``reference`` for Caffe are on this machine, where they are ``auto``.
+
+    A build by the real programs is another than one by the embedded engines, so a build's id needs to know. Where there is a real
+    Caffe, ``auto`` stays: each net decides whether it can be the one.
+    """
+    if engine == "auto":
+        engine = "neon" if os.environ.get(_NEON) else "embedded"
+    if reference == "auto" and not os.environ.get(_CAFFE):
+        reference = "embedded"
+    return engine, reference
 
 
 def open_caffe(net: CaffeNet, weights: CaffeWeights, *, engine: str = "auto", batch: int | None = None, threads: int = 0) -> Engine:
@@ -32,7 +48,7 @@ def open_caffe(net: CaffeNet, weights: CaffeWeights, *, engine: str = "auto", ba
     if engine not in ("auto", "embedded", "caffe"):
         raise EngineError(f"there is no Caffe engine {engine!r}", remedy="the engines are auto, embedded and caffe")
     reason = ""
-    if engine == "caffe" or (engine == "auto" and os.environ.get("CAFFE2NEON_CAFFE_PYTHON")):
+    if engine == "caffe" or (engine == "auto" and os.environ.get(_CAFFE)):
         from caffe2neon.engines.caffe_external import open_caffe_external
 
         try:
@@ -63,7 +79,7 @@ def open_neon(path: Path, *, engine: str = "auto", input_shape: Shape | None = N
     """
     if engine not in ("auto", "embedded", "neon"):
         raise EngineError(f"there is no neon engine {engine!r}", remedy="the engines are auto, embedded and neon")
-    if engine == "neon" or (engine == "auto" and os.environ.get("CAFFE2NEON_NEON_PYTHON")):
+    if resolved(engine, "")[0] == "neon":
         from caffe2neon.engines.neon_external import open_neon_external
 
         return open_neon_external(path, input_shape=input_shape, threads=threads)

@@ -205,6 +205,20 @@ def test_dry_run_says_where_files_come_from_and_writes_nothing(zoo: Zoo) -> None
     assert files_of(zoo.folder) == before
 
 
+def test_a_build_by_the_real_programs_is_another_build(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``auto`` is what this machine has: what the embedded engines verified, the real neon has not."""
+    monkeypatch.delenv("CAFFE2NEON_NEON_PYTHON", raising=False)
+    monkeypatch.delenv("CAFFE2NEON_CAFFE_PYTHON", raising=False)
+    assert zoo.build("small_a").exit_code == 0  # by the embedded ones, says the helper
+    auto = ("small_a", "--dry-run", "--engine", "auto", "--reference", "auto")
+    assert "unchanged" in zoo.build(*auto).stdout
+    for variable in ("CAFFE2NEON_NEON_PYTHON", "CAFFE2NEON_CAFFE_PYTHON"):
+        with monkeypatch.context() as patch:
+            patch.setenv(variable, sys.executable)
+            assert "unchanged" not in zoo.build(*auto).stdout
+            assert "unchanged" in zoo.build("small_a", "--dry-run").stdout
+
+
 def test_a_mirror_is_asked_before_the_network(zoo: Zoo) -> None:
     zoo.models["small_a"]["caffemodel"]["url"] = "http://localhost:1/small_a.caffemodel"
     (zoo.folder / "mirror").mkdir()
