@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @click.option("--no-evaluate", is_flag=True, help="Publish without measuring accuracy.")
 @click.option("--skip-bad", is_flag=True, help="Measure without the pictures that cannot be read, and name them.")
 @TOPK
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes: a model each, or parts of measuring.")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes: a model each, or parts to measure.")
 @click.option("--threads", type=click.IntRange(1), default=None, help="Threads that compute a model. Default: its share of cores.")
 @WORKERS
 @click.option("--scheduler", default="", metavar="ADDRESS", help="Build on the Dask cluster of this scheduler: tcp://host:8786.")
