@@ -87,9 +87,20 @@ class OnnxSession:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         self._large = [ort.OrtValue.ortvalue_from_numpy(array) for array in large.values()]
+
+        def session(*disabled: str) -> ort.InferenceSession:
+            # without a fallback, which would print that it tries the same provider again
+            return ort.InferenceSession(
+                model, options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled, enable_fallback=0
+            )
+
         try:
             options.add_external_initializers(list(large), self._large)
-            self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            try:
+                self._session = session()
+            except Exception:
+                # this fusion can take away a convolution's output that is asked for and also added to another one's
+                self._session = session("ConvAddActivationFusion")
         except Exception as error:  # ONNX Runtime's exceptions share no root of their own
             raise EngineError(f"ONNX Runtime refuses the translated net: {error}") from error
 
