@@ -12,7 +12,7 @@ import numpy as np
 
 from caffe2neon.caffe import read_net, read_weights
 from caffe2neon.engines import open_caffe, open_neon
-from caffe2neon.engines.base import Engine
+from caffe2neon.engines.base import Engine, Measuring
 from caffe2neon.errors import Caffe2NeonError
 from caffe2neon.single import convert_files
 
@@ -52,4 +52,5 @@ def _try(name: str, required: bool, opened: Callable[[], Engine]) -> Diagnosis:
         return Diagnosis(name, required, False, "; ".join(filter(None, (error.message, error.remedy))))
     if not np.isclose(scores.sum(), 1, atol=1e-4):
         return Diagnosis(name, required, False, f"class probabilities of the bundled model add up to {scores.sum():g}, not 1")
-    return Diagnosis(name, required, True, engine.version)
+    loader = f", {'with' if engine.has_image_loader else 'without'} its ImageLoader" if isinstance(engine, Measuring) else ""
+    return Diagnosis(name, required, True, engine.version + loader)

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from caffe2neon.cli import main
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def bare_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("CAFFE2NEON_NEON_PYTHON", "CAFFE2NEON_CAFFE_PYTHON"):
         monkeypatch.delenv(variable, raising=False)
@@ -20,6 +20,7 @@ def doctor(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["doctor", *arguments])
 
 
+@pytest.mark.usefixtures("bare_machine")
 def test_the_embedded_engines_are_enough() -> None:
     result = doctor("--json")
     assert result.exit_code == 0
@@ -29,9 +30,19 @@ def test_the_embedded_engines_are_enough() -> None:
     assert "CAFFE2NEON_NEON_PYTHON" in found["neon"]["detail"]
 
 
+@pytest.mark.usefixtures("bare_machine")
 def test_strict_wants_the_real_programs_too() -> None:
     result = doctor("--strict")
     assert result.exit_code == 1
     states = {line.split()[0]: line[16:29].strip() for line in result.output.splitlines()}
     assert states["caffe"] == states["neon"] == "not here"
     assert states["caffe-embedded"] == states["neon-embedded"] == "ok"
+
+
+@pytest.mark.neon
+@pytest.mark.usefixtures("neon_python")
+def test_the_real_neon_says_whether_it_reads_macrobatches() -> None:
+    (neon,) = (entry for entry in json.loads(doctor("--json").output) if entry["name"] == "neon")
+    assert neon["works"], neon
+    assert neon["detail"].startswith("1.4.0")
+    assert neon["detail"].endswith((", with its ImageLoader", ", without its ImageLoader"))

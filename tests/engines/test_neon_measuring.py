@@ -77,7 +77,7 @@ def test_macrobatches_are_named(tmp_path: Path, model: Path) -> None:
 def test_a_gpu_is_worth_more_at_once(tmp_path: Path, model: Path) -> None:
     probe = 'answer(neon="1.4.0", numpy="1.9.3", backend="gpu")'
     engine = open_neon_external(model, interpreter=stand_in(tmp_path, "pass", probe=probe))
-    assert (engine.at_once, engine.has_image_loader) == (1024, False)
+    assert (engine.at_once, engine.has_image_loader) == (512, False)
 
 
 _FAILURES = {
