@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 14
 _RETRIED = (408, 425, 429, 500, 502, 503, 504)
 _UNSATISFIABLE = 416
+_NOT_MODIFIED = 304
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,10 @@ class Stale(Exception):
     """The server cannot give the rest of what we have a part of."""
 
 
+class Unchanged(Exception):
+    """The file is still the version that was asked about."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """A body about to come. ``start``: the byte it begins with; ``length``: its bytes as announced, None where not."""
@@ -69,10 +74,14 @@ class Answer:
 
 
 @contextlib.contextmanager
-def get(url: str, timeout: float, start: int = 0, validator: str = "") -> Iterator[Answer]:
+def get(url: str, timeout: float, start: int = 0, validator: str = "", *, etag: str = "", modified: str = "") -> Iterator[Answer]:
     """Ask for ``url`` from byte ``start`` on, if it is still the version that ``validator`` names; else the server sends all.
 
+    Args:
+        etag: of a version that need not be sent; so is ``modified``, which counts where there is no tag.
+
     Raises:
+        Unchanged: it is still the version of ``etag`` or ``modified``.
         Again: it may work later.
         Stale: there is nothing from ``start`` on.
         FetchError: it will not work.
@@ -85,6 +94,10 @@ def get(url: str, timeout: float, start: int = 0, validator: str = "") -> Iterat
         headers["Range"] = f"bytes={start}-"
         if validator:
             headers["If-Range"] = validator
+    if etag:
+        headers["If-None-Match"] = etag
+    elif modified:
+        headers["If-Modified-Since"] = modified
     try:
         response = requests.get(url, stream=True, timeout=timeout, headers=headers)
     except requests.RequestException as error:
@@ -108,6 +121,8 @@ def get(url: str, timeout: float, start: int = 0, validator: str = "") -> Iterat
 def _check_status(response: Response, start: int) -> None:
     if response.status_code == _UNSATISFIABLE and start:
         raise Stale
+    if response.status_code == _NOT_MODIFIED:
+        raise Unchanged
     if response.ok:
         return
     error = FetchError(f"the server answered {response.status_code} {response.reason}".rstrip())

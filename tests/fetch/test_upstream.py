@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,85 @@ def test_a_large_file_of_another_length_or_beginning(server: Server, tmp_path: P
             check_upstream(pinned, tmp_path, QUICK)
     else:
         assert check_upstream(pinned, tmp_path, QUICK) == ""
+
+
+def versioned(data: bytes, etag: str, modified: str = "", *, asked: list[str], heeds: bool = True) -> Answer:
+    """As servers of files answer; ``asked`` gets what the client said it has. Without ``heeds`` the server does not know that."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        has = handler.headers.get("If-None-Match") or handler.headers.get("If-Modified-Since") or ""
+        asked.append(has)
+        if heeds and has and has in (etag, modified):
+            body(b"", status=304)(handler)
+        else:
+            body(data, headers={name: value for name, value in (("ETag", etag), ("Last-Modified", modified)) if value})(handler)
+
+    return answer
+
+
+MONDAY, TUESDAY = "Mon, 05 Jan 2026 00:00:00 GMT", "Tue, 06 Jan 2026 00:00:00 GMT"
+
+
+@pytest.mark.parametrize(("etag", "modified", "says"), [('"a"', MONDAY, '"a"'), ('W/"a"', "", 'W/"a"'), ("", MONDAY, MONDAY)])
+def test_the_same_version_is_not_sent_again(server: Server, tmp_path: Path, etag: str, modified: str, says: str) -> None:
+    """Had the server sent another file, it would have been noticed: it was small enough to be hashed."""
+    asked: list[str] = []
+    pinned = pin(server.serve("/f", versioned(DATA, etag, modified, asked=asked), versioned(b"x", etag, modified, asked=asked)))
+    assert [check_upstream(pinned, tmp_path, QUICK) for _ in range(3)] == ["", "", ""]
+    assert asked == ["", says, says]
+
+
+@pytest.mark.parametrize("heeds", [True, False])
+@pytest.mark.parametrize(("first", "second"), [(('"a"', ""), ('"b"', "")), (("", MONDAY), ("", TUESDAY))], ids=["tag", "date"])
+@pytest.mark.parametrize("same", [True, False])
+def test_a_large_file_of_another_version_is_hashed(
+    server: Server, tmp_path: Path, same: bool, first: tuple[str, str], second: tuple[str, str], heeds: bool
+) -> None:
+    """Of the same length and beginning, so that nothing else tells them apart; the same bytes under a new name are no change."""
+    asked: list[str] = []
+    other = LARGE if same else LARGE[:-9] + b"different"
+    answers = versioned(LARGE, *first, asked=asked), versioned(other, *second, asked=asked, heeds=heeds)
+    pinned = pin(server.serve("/f", *answers), LARGE)
+    assert check_upstream(pinned, tmp_path, QUICK) == ""
+    if same:
+        assert [check_upstream(pinned, tmp_path, QUICK) for _ in range(2)] == ["", ""]
+        assert asked == ["", first[0] or first[1], second[0] or second[1]]
+    else:
+        for _ in range(2):
+            with pytest.raises(ChecksumError, match="another file of the right size"):
+                check_upstream(pinned, tmp_path, QUICK)
+
+
+def test_a_version_is_remembered_of_one_pin(server: Server, tmp_path: Path) -> None:
+    """A manifest that pins another file is held against the server anew."""
+    asked: list[str] = []
+    url = server.serve("/f", versioned(DATA, '"a"', asked=asked))
+    assert check_upstream(pin(url), tmp_path, QUICK) == ""
+    with pytest.raises(ChecksumError):
+        check_upstream(pin(url, DATA + b"x", sized=False), tmp_path, QUICK)
+    assert asked == ["", ""]
+
+
+@pytest.mark.parametrize("record", [b"", b"[]", b'{"etag": 1}', b'{"etag": "a", "colour": "red"}'])
+def test_a_damaged_memory_is_none(server: Server, tmp_path: Path, record: bytes) -> None:
+    asked: list[str] = []
+    pinned = pin(server.serve("/f", versioned(DATA, '"a"', asked=asked)))
+    check_upstream(pinned, tmp_path, QUICK)
+    (path,) = (tmp_path / "upstream").iterdir()
+    path.write_bytes(record)
+    assert check_upstream(pinned, tmp_path, QUICK) == ""
+    assert asked == ["", ""]
+
+
+def test_a_cache_that_cannot_be_written_is_no_reason_to_fail(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    pinned = pin(server.serve("/f", versioned(DATA, '"a"', asked=[])))
+    assert check_upstream(pinned, tmp_path / "file", QUICK) == ""
+
+
+def test_a_connection_that_breaks_is_no_change(server: Server, tmp_path: Path) -> None:
+    pinned = pin(server.serve("/f", body(DATA[:-1], length=len(DATA))))
+    assert "the connection broke" in check_upstream(pinned, tmp_path, QUICK)
 
 
 @pytest.mark.parametrize(
