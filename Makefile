@@ -36,9 +36,7 @@ convert: $(VENV)/.run
 	@$(if $(MODEL),,$(error say which entry of zoo.yaml: make convert MODEL=digits))
 	@$(BIN)/caffe2neon zoo build $(MODEL) $(OPTIONS)
 
-nightly: $(VENV)/.run
-	@$(if $(findstring ://,$(PUBLISH)),$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[remote,s3]")
-	@$(if $(SCHEDULER),$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[distributed]")
+nightly: $(VENV)/.run $(if $(findstring ://,$(PUBLISH)),$(VENV)/.remote) $(if $(SCHEDULER),$(VENV)/.distributed)
 	@CAFFE2NEON=$(BIN)/caffe2neon scripts/nightly.sh
 
 test: lint
@@ -71,6 +69,14 @@ clean:
 $(VENV)/.run: pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.remote: $(VENV)/.run
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[remote,s3]"
+	@touch $@
+
+$(VENV)/.distributed: $(VENV)/.run
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[distributed]"
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run

@@ -118,6 +118,25 @@ def test_compose_runs_this_script() -> None:
     assert service["environment"]["STATE"] in [volume.rpartition(":")[2] for volume in service["volumes"]]
 
 
+@pytest.mark.parametrize(
+    ("settings", "extras"),
+    [
+        ({"PUBLISH": "/srv/zoo"}, []),
+        ({"PUBLISH": "s3://bucket/zoo"}, [".[remote,s3]"]),
+        ({"PUBLISH": "", "SCHEDULER": "tcp://host:8786"}, [".[distributed]"]),
+    ],
+    ids=["folder", "s3", "cluster"],
+)
+def test_make_installs_what_a_night_needs_and_then_runs_it(tmp_path: Path, settings: dict[str, str], extras: list[str]) -> None:
+    settings = {"PUBLISH": "", "SCHEDULER": "", **settings, "VENV": str(tmp_path)}
+    variables = [f"{name}={value}" for name, value in settings.items()]
+    said = subprocess.run(["make", "--dry-run", "nightly", *variables], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert re.findall(r'--editable (?:"(.*)"|\.)$', said, re.MULTILINE) == ["", *extras]
+    assert said.splitlines()[-1] == f"CAFFE2NEON={tmp_path}/bin/caffe2neon scripts/nightly.sh"
+    for line in said.splitlines():
+        assert subprocess.run(["sh", "-n", "-c", line], check=False).returncode == 0, line
+
+
 def test_ci_calls_make_and_nothing_else() -> None:
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "nightly.yml").read_text())
     steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
