@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from google.protobuf.message import DecodeError, Message
@@ -98,9 +98,21 @@ def _parse(data: bytes, path: str) -> ParsedNet:
             f"the binary net has fields unknown to Caffe: {', '.join(unknown)}",
             remedy="they are of another branch of Caffe, or this is another kind of file: give the net's .prototxt",
         )
+    if garbled := next(_garbled(net), None):
+        raise ParseError(f"the binary net has a text that is not UTF-8: {garbled!r}", remedy="give the net's .prototxt")
     if any(layer.blobs for layer in net.layer) or any(layer.blobs or layer.layer.blobs for layer in net.layers):
         raise ParseError("this file holds weights", remedy=_ARGUMENTS)
     return ParsedNet(net)
+
+
+def _garbled(message: Message) -> Iterator[bytes]:
+    """What protobuf hands out as bytes because it is no text."""
+    for field, value in message.ListFields():
+        for each in value if field.is_repeated else [value]:
+            if isinstance(each, Message):
+                yield from _garbled(each)
+            elif isinstance(each, bytes) and field.type == field.TYPE_STRING:
+                yield each
 
 
 def _unknown_fields(message: Message, path: str = "") -> list[str]:

@@ -107,6 +107,16 @@ def test_golden_nets_that_caffe_refuses_for_other_reasons_are_read() -> None:
             assert read_net(folder / "net.prototxt").layers
 
 
+def test_a_binary_net_with_a_name_that_is_no_text(tmp_path: Path) -> None:
+    """protobuf hands such a name out as bytes, which nothing behind expects."""
+    net = NetParameter(name="n", layer=[LayerParameter(name="r", type="ReLU", bottom=["data"], top=["TOP"])])
+    path = tmp_path / "net.bin"
+    path.write_bytes(net.SerializeToString().replace(b"TOP", b"T\xd6P"))
+    with pytest.raises(ParseError, match="not UTF-8") as caught:
+        read_net(path)
+    assert caught.value.remedy
+
+
 # ---- back to text
 
 
