@@ -10,7 +10,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from caffe2neon.errors import PublishError
 from caffe2neon.records import JSON
@@ -73,6 +73,29 @@ def json_bytes(value: JSON) -> bytes:
         ValueError: a number that JSON has no form for (NaN, infinity).
     """
     return (json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def read_json(path: Path, *, remedy: str = "") -> dict[str, Any] | None:
+    """The JSON object in a file; None where there is no such file, or something else in it, such as null.
+
+    Raises:
+        PublishError: it cannot be read, or is not JSON; ``remedy`` says what to do about the latter.
+    """
+    try:
+        return json_object(path.read_bytes(), str(path), remedy=remedy)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise PublishError(f"cannot read: {error.strerror}", path=str(path)) from error
+
+
+def json_object(data: bytes, path: str, *, remedy: str = "") -> dict[str, Any] | None:
+    """The JSON object in the bytes of a file called ``path``; see :func:`read_json`."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:  # the latter: thousands of brackets, one within the other
+        raise PublishError(f"not JSON: {error}", path=path, remedy=remedy) from error
+    return value if isinstance(value, dict) else None
 
 
 def digest(path: Path, algorithm: str = "sha256", advance: Callable[[int], None] = lambda _: None) -> str:

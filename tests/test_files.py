@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caffe2neon.errors import PublishError
-from caffe2neon.files import BLOCK, atomic_write, digest, json_bytes, open_path, write_bytes
+from caffe2neon.files import BLOCK, atomic_write, digest, json_bytes, open_path, read_json, write_bytes
 
 
 def names(folder: Path) -> list[str]:
@@ -40,6 +40,26 @@ def _interrupted(stream: BinaryIO) -> None:
     stream.write(b"half")
     stream.flush()
     raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 100_000], ids=["cut", "no text", "nested too deep"])
+def test_damaged_json(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(PublishError, match="not JSON") as caught:
+        read_json(path, remedy="build again")
+    assert (caught.value.where.path, caught.value.remedy) == (str(path), "build again")
+
+
+def test_json_that_is_no_object_or_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    assert read_json(path) is None
+    path.write_bytes(b"null")
+    assert read_json(path) is None
+    path.write_bytes(json_bytes({"a": [1]}))
+    assert read_json(path) == {"a": [1]}
+    with pytest.raises(PublishError, match="cannot read"):
+        read_json(tmp_path)
 
 
 @pytest.mark.usefixtures("kind")

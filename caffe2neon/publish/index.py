@@ -93,7 +93,7 @@ def parse_index(data: bytes, path: str) -> dict[str, Any]:
     """
     try:
         index = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         remedy = "move it away and publish all models again: a new one is made, and complete builds are not rebuilt"
         raise PublishError(f"not the index of a zoo: {error}", path=path, remedy=remedy) from error
     if not isinstance(index, dict) or index.get("schema") != SCHEMA or not isinstance(index.get("models"), dict):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from caffe2neon.errors import PublishError
+from caffe2neon.files import read_json
 from caffe2neon.records import Difference, Evaluation, Parity, Publication, TopK
 
 EVALUATION, PARITY = "evaluation.json", "parity.json"
@@ -40,15 +40,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
     Raises:
         PublishError: it cannot be read, or is not JSON.
     """
-    try:
-        record = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise PublishError(f"cannot read: {error.strerror}", path=str(path)) from error
-    except ValueError as error:
-        raise PublishError(f"not JSON: {error}", path=str(path), remedy=_REMEDY) from error
-    return record if isinstance(record, dict) else None
+    return read_json(path, remedy=_REMEDY)
 
 
 def _parity(record: Mapping[str, Any]) -> Parity:

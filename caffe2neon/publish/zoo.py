@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 import time
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from caffe2neon.errors import PublishError, located
-from caffe2neon.files import digest, json_bytes, write_bytes
+from caffe2neon.files import digest, json_bytes, json_object, write_bytes
 from caffe2neon.publish.build import SUMS, find_build, format_sums, parse_sums, required
 from caffe2neon.publish.index import INDEX, SCHEMA, described, entries, entry_json, parse_index, read_index, update_index
 from caffe2neon.publish.measured import EVALUATION, PARITY
@@ -186,11 +185,7 @@ def _record(publication: Publication, store: Store, folder: str) -> JSON:
 
     def read(file: str) -> dict[str, Any] | None:
         data = store.read(f"{folder}/{file}") if file in publication.files else None
-        try:
-            record = json.loads(data or b"null")
-        except ValueError as error:
-            raise PublishError(f"not JSON: {error}", path=store.address(f"{folder}/{file}")) from error
-        return record if isinstance(record, dict) else None
+        return json_object(data or b"null", store.address(f"{folder}/{file}"))
 
     return described(publication, read(EVALUATION), read(PARITY))
 

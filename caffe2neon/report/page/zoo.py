@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from caffe2neon.errors import PublishError
+from caffe2neon.files import read_json
 
 _SAFE_ANCHOR = re.compile(r"[A-Za-z0-9_.-]+")
 
@@ -121,7 +121,7 @@ def read_zoo(root: Path) -> Zoo:
     Raises:
         PublishError: no published zoo lies there, or one of its records is damaged.
     """
-    index = _record(root / "index.json")
+    index = read_json(root / "index.json")
     if index is None:
         raise PublishError(
             "no published zoo lies here: it has no index.json", path=str(root), remedy="publish to it first: caffe2neon zoo build"
@@ -139,10 +139,10 @@ def _model(root: Path, name: str, entry: Mapping[str, Any], number: int) -> Mode
         if not part or part.startswith(".") or Path(part).name != part:
             raise PublishError(f"{part!r} cannot name a folder of the published zoo", path=str(root / "index.json"))
     folder = root / name / build
-    record = _record(folder / "model.json")
+    record = read_json(folder / "model.json")
     if record is None:
         raise PublishError("the build has no model.json", path=str(folder), remedy="build the model again")
-    evaluation, parity = _record(folder / "evaluation.json") or {}, _record(folder / "parity.json")
+    evaluation, parity = read_json(folder / "evaluation.json") or {}, read_json(folder / "parity.json")
     files = tuple(
         File(file, "./" + "/".join(map(_quoted, (name, build, file))), int(facts["size"]), str(facts["sha256"]))
         for file, facts in sorted(entry["files"].items())
@@ -199,7 +199,7 @@ def _source(what: str, facts: Mapping[str, Any]) -> Source:
 
 
 def _absent(path: Path) -> tuple[Absent, ...]:
-    report = _record(path) or {}
+    report = read_json(path) or {}
     outcomes = report.get("outcomes")
     return tuple(
         Absent(*(str(outcome.get(field) or "") for field in ("name", "status", "stage", "reason")))
@@ -210,16 +210,3 @@ def _absent(path: Path) -> tuple[Absent, ...]:
 
 def _quoted(part: str) -> str:
     return quote(part, safe="")
-
-
-def _record(path: Path) -> dict[str, Any] | None:
-    """A JSON object, or None where there is no such file, or null in it."""
-    try:
-        record = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise PublishError(f"cannot read: {error.strerror}", path=str(path)) from error
-    except ValueError as error:
-        raise PublishError(f"not JSON: {error}", path=str(path)) from error
-    return record if isinstance(record, dict) else None
