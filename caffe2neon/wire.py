@@ -104,6 +104,25 @@ def varint(buffer: Buffer, at: int, stop: int) -> tuple[int, int]:
     raise _broken(f"the number at byte {start} does not end")
 
 
+def field(number: int, content: bytes) -> bytes:
+    """A field of that number which holds ``content``."""
+    return head(number, len(content)) + content
+
+
+def head(number: int, length: int) -> bytes:
+    """Tag and length of a field of that number which holds so many bytes."""
+    return to_varint(number << 3 | LENGTH) + to_varint(length)
+
+
+def to_varint(value: int) -> bytes:
+    """A number from 0 on, as :func:`varint` reads it."""
+    result = bytearray()
+    while value > 0x7F:
+        result.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*result, value])
+
+
 def varints(buffer: Buffer, start: int, stop: int) -> list[int]:
     """A packed repeated field of numbers."""
     values = []

@@ -21,14 +21,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from caffe2neon import wire
 from caffe2neon.caffe import deploy, read_net
+from caffe2neon.caffe.caffe_pb2 import BlobProto, BlobShape, LayerParameter, NetParameter
 from caffe2neon.errors import Caffe2NeonError
 from caffe2neon.files import atomic_write
 from caffe2neon.graph import build_graph
 from caffe2neon.records import Blob, Node, Shape
 
-# Field numbers of caffe.proto, shifted as tags of length-delimited fields.
-_LAYER, _NAME, _TYPE, _BLOBS, _SHAPE, _DIM, _DATA = (number << 3 | 2 for number in (100, 1, 2, 7, 7, 1, 5))
+(_LAYER,) = wire.numbers(NetParameter, "layer")
+_NAME, _TYPE, _BLOBS = wire.numbers(LayerParameter, "name", "type", "blobs")
+_SHAPE, _DATA = wire.numbers(BlobProto, "shape", "data")
+(_DIM,) = wire.numbers(BlobShape, "dim")
 
 #: How large pixels are, once a mean was subtracted.
 _PIXELS = 64
@@ -49,11 +53,11 @@ def generate(prototxt: Path, caffemodel: Path, seed: int = 0, *, phase: str = "T
             if node.params:
                 heads = [_blob_head(shape) for shape in node.params]
                 sizes = [len(head) + 4 * prod(shape) for head, shape in zip(heads, node.params, strict=True)]
-                text = _field(_NAME, node.layer.name.encode()) + _field(_TYPE, node.layer.type.encode())
-                total = len(text) + sum(len(_tag(_BLOBS, size)) + size for size in sizes)
-                stream.write(_tag(_LAYER, total) + text)
+                text = wire.field(_NAME, node.layer.name.encode()) + wire.field(_TYPE, node.layer.type.encode())
+                total = len(text) + sum(len(wire.head(_BLOBS, size)) + size for size in sizes)
+                stream.write(wire.head(_LAYER, total) + text)
                 for head, size, values in zip(heads, sizes, _values(node, graph.inputs, seed), strict=True):
-                    stream.write(_tag(_BLOBS, size) + head)
+                    stream.write(wire.head(_BLOBS, size) + head)
                     stream.write(values.tobytes())
 
 
@@ -76,24 +80,8 @@ def _values(node: Node, inputs: Collection[Blob], seed: int) -> Iterator[NDArray
 
 def _blob_head(shape: Shape) -> bytes:
     """Everything of a BlobProto before its floats."""
-    dims = b"".join(_varint(size) for size in shape)
-    return _field(_SHAPE, _field(_DIM, dims)) + _tag(_DATA, 4 * prod(shape))
-
-
-def _field(tag: int, content: bytes) -> bytes:
-    return _tag(tag, len(content)) + content
-
-
-def _tag(tag: int, length: int) -> bytes:
-    return _varint(tag) + _varint(length)
-
-
-def _varint(value: int) -> bytes:
-    result = bytearray()
-    while value > 0x7F:
-        result.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*result, value])
+    dims = b"".join(wire.to_varint(size) for size in shape)
+    return wire.field(_SHAPE, wire.field(_DIM, dims)) + wire.head(_DATA, 4 * prod(shape))
 
 
 def main() -> int:

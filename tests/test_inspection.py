@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from caffe2neon import wire
 from caffe2neon.caffe import caffe_pb2
 from caffe2neon.errors import Caffe2NeonError, ParseError, PrmError, UsageError
 from caffe2neon.inspection import inspect_file
@@ -314,26 +315,15 @@ def test_bundled_digits_agree_in_all_three_files(tmp_path: Path) -> None:
     assert layers[-1].outputs == (tuple(shape[1:]),)
 
 
-def _field(number: int, length: int) -> bytes:
-    """A length-delimited field's tag and length."""
-    encoded = bytearray()
-    for value in (number << 3 | 2, length):
-        while value > 127:
-            encoded.append(value & 127 | 128)
-            value >>= 7
-        encoded.append(value)
-    return bytes(encoded)
-
-
 def test_numbers_are_not_read(tmp_path: Path) -> None:
     """1 GB of weights, as a hole in a file: reading it would show in the memory of a fresh process (pages of a map count)."""
     count = 1 << 28
     shape = caffe_pb2.BlobShape(dim=[count]).SerializeToString()
-    blob = _field(SHAPE, len(shape)) + shape + _field(DATA, 4 * count)
-    layer = _field(NAME, 1) + b"a" + _field(BLOBS, len(blob) + 4 * count) + blob
+    blob = wire.head(SHAPE, len(shape)) + shape + wire.head(DATA, 4 * count)
+    layer = wire.head(NAME, 1) + b"a" + wire.head(BLOBS, len(blob) + 4 * count) + blob
     path = tmp_path / "large.caffemodel"
     with path.open("wb") as stream:
-        stream.write(_field(LAYER, len(layer) + 4 * count) + layer)
+        stream.write(wire.head(LAYER, len(layer) + 4 * count) + layer)
         stream.truncate(stream.tell() + 4 * count)
     program = (
         "import sys, pathlib; from caffe2neon.inspection import inspect_file;"

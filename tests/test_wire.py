@@ -32,6 +32,19 @@ def test_varint(value: int, tail: bytes) -> None:
     assert wire.varint(data + tail, 0, len(data + tail)) == (value, len(data))
 
 
+@given(st.integers(0, 2**64 - 1))
+def test_varint_as_protobuf_writes_it(value: int) -> None:
+    assert wire.to_varint(value) == encode(value)
+
+
+@given(st.binary(max_size=300))
+def test_a_field_as_protobuf_writes_it(content: bytes) -> None:
+    (number,) = wire.numbers(LayerParameter, "name")
+    name = content.decode("latin-1")
+    assert wire.field(number, name.encode()) == LayerParameter(name=name).SerializeToString()
+    assert wire.head(number, len(content)) == encode(number << 3 | wire.LENGTH) + encode(len(content))
+
+
 @pytest.mark.parametrize("data", [b"", b"\x80", b"\xff" * 9, b"\x80" * 11])
 def test_varint_without_an_end(data: bytes) -> None:
     with pytest.raises(ParseError, match="the number at byte 0 does not end"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from mmap import ACCESS_READ, mmap
+from mmap import mmap
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
@@ -54,12 +54,8 @@ def upgrade_file(path: Path, output: Path) -> Upgraded:
         PublishError: ``output`` cannot be written.
     """
     path = Path(path)
-    stream, _ = source.open_file(path)
-    with stream, located(path=str(path)):
-        try:
-            buffer = mmap(stream.fileno(), 0, access=ACCESS_READ)
-        except (OSError, ValueError) as error:
-            raise source.cannot_read(path, error) from error
+    with located(path=str(path)):
+        buffer = source.map_file(path)
         head = buffer[: source.HEAD]
         kind, remedy = source.foreign(head)
         if kind:
@@ -135,7 +131,7 @@ def _without_blobs(buffer: mmap) -> Iterator[bytes]:
     for field in wire.fields(buffer, 0, len(buffer)):
         if field.number in (_LAYER, _LAYERS) and field.wire == wire.LENGTH:
             content = b"".join(_layer_parts(buffer, field, _BLOBS if field.number == _LAYER else _V1_BLOBS))
-            piece = _field(field.number, content)
+            piece = wire.field(field.number, content)
         else:
             piece = buffer[field.first : min(field.stop, field.first + _MAX_STRUCTURE)]
         size += len(piece)
@@ -151,9 +147,9 @@ def _layer_parts(buffer: mmap, layer: wire.Field, blobs: int) -> Iterator[bytes]
             yield buffer[field.first : field.stop]
         elif field.number == blobs:
             place = BlobProto(shape=BlobShape(dim=(field.start, field.stop)))
-            yield _field(blobs, place.SerializeToString())
+            yield wire.field(blobs, place.SerializeToString())
         elif field.number == _V0_LAYER and blobs == _V1_BLOBS:
-            yield _field(_V0_LAYER, b"".join(_layer_parts(buffer, field, _V0_BLOBS)))
+            yield wire.field(_V0_LAYER, b"".join(_layer_parts(buffer, field, _V0_BLOBS)))
         else:
             yield buffer[field.first : min(field.stop, field.first + _MAX_STRUCTURE)]
 
@@ -170,9 +166,9 @@ def _binary(buffer: mmap, net: NetParameter) -> Iterator[bytes]:
         del layer.blobs[:]
         text = layer.SerializeToString(deterministic=True)
         behind = next((field.first for field in wire.fields(text, 0, len(text)) if field.number > _BLOBS), len(text))
-        heads = [_head(_BLOBS, stop - start) for start, stop in places]
+        heads = [wire.head(_BLOBS, stop - start) for start, stop in places]
         total = len(text) + sum(map(len, heads)) + sum(stop - start for start, stop in places)
-        yield _head(_LAYER, total) + text[:behind]
+        yield wire.head(_LAYER, total) + text[:behind]
         for head, (start, stop) in zip(heads, places, strict=True):
             yield head
             yield from _chunks(buffer, start, stop)
@@ -182,20 +178,3 @@ def _binary(buffer: mmap, net: NetParameter) -> Iterator[bytes]:
 def _chunks(buffer: mmap, start: int, stop: int) -> Iterator[bytes]:
     for at in range(start, stop, BLOCK):
         yield buffer[at : min(at + BLOCK, stop)]
-
-
-def _field(number: int, content: bytes) -> bytes:
-    return _head(number, len(content)) + content
-
-
-def _head(number: int, length: int) -> bytes:
-    """Tag and length of a field that holds so many bytes."""
-    return _varint(number << 3 | wire.LENGTH) + _varint(length)
-
-
-def _varint(value: int) -> bytes:
-    result = bytearray()
-    while value > 0x7F:
-        result.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*result, value])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import BinaryIO
 
@@ -47,6 +48,20 @@ def open_file(path: Path) -> tuple[BinaryIO, int]:
         return path.open("rb"), status.st_size
     except (OSError, ValueError) as error:
         raise cannot_read(path, error) from error
+
+
+def map_file(path: Path) -> mmap:
+    """A file in memory, of which only what is looked at is read; the map keeps it open.
+
+    Raises:
+        ParseError: as :func:`open_file`, or it cannot be mapped.
+    """
+    stream, _ = open_file(path)
+    with stream:
+        try:
+            return mmap(stream.fileno(), 0, access=ACCESS_READ)
+        except (OSError, ValueError) as error:
+            raise cannot_read(path, error) from error
 
 
 def cannot_read(path: Path, error: Exception) -> ParseError:

@@ -7,7 +7,7 @@ and a blob's numbers become an array that is a view of the map: opening costs no
 from __future__ import annotations
 
 import math
-from mmap import ACCESS_READ, mmap
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +50,10 @@ def read_weights(path: Path) -> CaffeWeights:
         ParseError: the file cannot be read, is something else, or is damaged; with layer and blob where one of them is at fault.
     """
     path = Path(path)
-    stream, size = source.open_file(path)
-    with stream, located(path=str(path)):
-        try:
-            buffer = mmap(stream.fileno(), 0, access=ACCESS_READ)
-        except (OSError, ValueError) as error:
-            raise source.cannot_read(path, error) from error
-        _refuse_other_files(buffer[:source.HEAD])
-        return CaffeWeights(_scan(buffer, size), str(path), size)
+    with located(path=str(path)):
+        buffer = source.map_file(path)
+        _refuse_other_files(buffer[: source.HEAD])
+        return CaffeWeights(_scan(buffer, len(buffer)), str(path), len(buffer))
 
 
 def _refuse_other_files(head: bytes) -> None:

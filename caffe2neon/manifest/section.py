@@ -61,13 +61,7 @@ class Section:
 
     def sections(self, key: str, keys: Sequence[str]) -> tuple[Section, ...]:
         """A list of mappings; () where absent."""
-        item = self._items.get(key)
-        if item is None:
-            return ()
-        if not isinstance(item.value, tuple):
-            self.wrong(key, f"expected a list, got {item.kind}")
-            return ()
-        return tuple(Section(part, f"{self._at(key)}[{i}]", self.mistakes, keys) for i, part in enumerate(item.value))
+        return tuple(Section(part, f"{self._at(key)}[{i}]", self.mistakes, keys) for i, part in enumerate(self._list(key)))
 
     def text(self, key: str, default: str = "", *, blank: bool = False) -> str:
         """A text; only with ``blank`` may it be empty."""
@@ -144,18 +138,22 @@ class Section:
 
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of texts; () where absent."""
+        parts = self._list(key)
+        for i, part in enumerate(parts):
+            if not isinstance(part.value, str):
+                self.mistakes.add(f"{self._at(key)}[{i}]", part.line, f"expected text, got {part.kind}")
+            elif not part.value.strip():
+                self.mistakes.add(f"{self._at(key)}[{i}]", part.line, "must not be empty")
+        return tuple(part.value for part in parts if isinstance(part.value, str))
+
+    def _list(self, key: str) -> tuple[Item, ...]:
         item = self._items.get(key)
         if item is None:
             return ()
         if not isinstance(item.value, tuple):
             self.wrong(key, f"expected a list, got {item.kind}")
             return ()
-        for i, part in enumerate(item.value):
-            if not isinstance(part.value, str):
-                self.mistakes.add(f"{self._at(key)}[{i}]", part.line, f"expected text, got {part.kind}")
-            elif not part.value.strip():
-                self.mistakes.add(f"{self._at(key)}[{i}]", part.line, "must not be empty")
-        return tuple(part.value for part in item.value if isinstance(part.value, str))
+        return item.value
 
     def _number(self, path: str, item: Item, default: float, low: float, high: float) -> float:
         value = item.value

@@ -10,6 +10,7 @@ from google.protobuf import text_format
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from caffe2neon import wire
 from caffe2neon.caffe import read_weights, upgrade_file
 from caffe2neon.caffe.caffe_pb2 import BlobProto, LayerParameter, NetParameter, V0LayerParameter, V1LayerParameter
 from caffe2neon.caffe.text import ParsedNet
@@ -202,10 +203,10 @@ def test_numbers_are_not_held_in_memory(tmp_path: Path) -> None:
     layer = V1LayerParameter(name="a", type=V1LayerParameter.INNER_PRODUCT)
     floats = 4 * count
     with path.open("wb") as stream:
-        # a blob, tag 6 of the layer, whose packed `data` has tag 5; the layer has tag 2 of the net
-        head = b"\x2a" + _varint(floats)
-        inner = layer.SerializeToString() + b"\x32" + _varint(len(head) + floats) + head
-        stream.write(b"\x12" + _varint(len(inner) + floats) + inner)
+        # a blob, number 6 of the layer, whose packed `data` has number 5; the layer has number 2 of the net
+        data = wire.head(5, floats)
+        inner = layer.SerializeToString() + wire.head(6, len(data) + floats) + data
+        stream.write(wire.head(2, len(inner) + floats) + inner)
         stream.truncate(stream.tell() + floats)
     code = (
         "import sys; from pathlib import Path; from caffe2neon.caffe import upgrade_file;"
@@ -214,8 +215,3 @@ def test_numbers_are_not_held_in_memory(tmp_path: Path) -> None:
     _, peak = peak_memory(code, path, output)
     assert peak < floats + (80 << 20)
     assert output.stat().st_size > floats
-
-
-def _varint(value: int) -> bytes:
-    return b"".join(bytes([value >> shift & 0x7F | (0x80 if value >> shift > 0x7F else 0)]) for shift in range(0, 35, 7)
-                    if value >> shift or not shift)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ class Convolution(ParameterLayer):
     takes_beta = True
     has_delta = True
     default_parallelism = "Data"
+    operator: ClassVar[str] = "Conv"  # ONNX's
 
     def __init__(self, node: NeonLayer | NeonContainer, compat: str) -> None:
         super().__init__(node, compat)
@@ -62,13 +63,12 @@ class Convolution(ParameterLayer):
 
     def compute(self, emission: Emission, source: Buffer) -> str:
         assert self.axes is not None
-        c, h, w = maps(self)
-        x = emission.reshape(source.value, source.shape, (c, h, w))
-        # (C, R, S, K) -> (K, C, R, S)
+        x = emission.reshape(source.value, source.shape, maps(self))
+        # (C, R, S, K) -> (K, C, R, S), of a Deconvolution, too: ONNX has a transposed convolution's input maps first
         weights = emission.graph.constant(self._weights().transpose(3, 0, 1, 2))
         rows, columns = self.axes
         return emission.graph.add(
-            "Conv",
+            self.operator,
             x,
             weights,
             kernel_shape=[rows.window, columns.window],
@@ -83,6 +83,7 @@ class Deconvolution(Convolution):
 
     takes_beta = False
     default_parallelism = "Unknown"
+    operator = "ConvTranspose"
 
     def output_shape(self) -> NeonShape:
         k, p, q = maps(self)
@@ -104,21 +105,6 @@ class Deconvolution(Convolution):
         if extent < 1:
             raise self.refuse(f"a window of {window} with padding {pad} leaves nothing of a map of {count}")
         return Axis(extent, window, stride, pad, count)
-
-    def compute(self, emission: Emission, source: Buffer) -> str:
-        assert self.axes is not None
-        x = emission.reshape(source.value, source.shape, maps(self))
-        # (C, R, S, K) -> (K, C, R, S): ONNX has a transposed convolution's input maps first
-        weights = emission.graph.constant(self._weights().transpose(3, 0, 1, 2))
-        rows, columns = self.axes
-        return emission.graph.add(
-            "ConvTranspose",
-            x,
-            weights,
-            kernel_shape=[rows.window, columns.window],
-            strides=[rows.stride, columns.stride],
-            pads=[rows.pad, columns.pad, rows.pad, columns.pad],
-        )
 
 
 @neon_class("Linear")
