@@ -40,14 +40,20 @@ for entry in ${ENTRIES:-}; do
 done
 
 # The children do not keep the lock: one that outlives this script must not block the next night.
-run() {
-    code=0
-    "$@" >>"$log" 2>&1 9>&- || code=$?
-}
+code=0
+"$command" zoo build "$@" >>"$log" 2>&1 9>&- || code=$?
 
-run "$command" zoo build "$@"
 if [ "$code" -eq 0 ]; then
-    run "$command" zoo publish "$state/zoo" "$publish"
+    sent=$("$command" zoo publish "$state/zoo" "$publish" 2>>"$log" 9>&-) || code=$?
+    printf '%s\n' "$sent" >>"$log"
+    if [ "$code" -eq 0 ]; then
+        printf '\n## Published to %s\n\n```\n%s\n```\n' "$publish" "$sent" >>"$summary"
+    else
+        rest=$(tail -n +2 "$summary")
+        printf '# Zoo: failed\n%s\n\nAll is well but publishing to %s: see the log.\n' "$rest" "$publish" >"$summary"
+    fi
+elif [ -e "$summary" ]; then
+    printf '\nNothing was published.\n' >>"$summary"
 fi
 
 for end in log md json; do

@@ -49,6 +49,8 @@ def test_nights_that_are_well_and_one_that_fell_behind(zoo: Zoo) -> None:
     assert (first.returncode, first.stderr) == (0, "")
     assert first.stdout.splitlines()[:3] == ["# Zoo: all well", "", "1 published"]
     assert "| digits | published | 99.7 (99.7) | 100.0 |" in first.stdout
+    assert first.stdout.splitlines()[-5:-3] == ["## Published to nightly/published", ""]
+    assert re.match(r"digits +published +build [0-9a-f]{16}: .* sent$", first.stdout.splitlines()[-2])
     assert first.stdout == logs(zoo, "md")
     assert "digits: evaluate" in logs(zoo, "log")
     published = zoo.folder / "nightly" / "published"
@@ -65,6 +67,7 @@ def test_nights_that_are_well_and_one_that_fell_behind(zoo: Zoo) -> None:
     assert third.returncode == 1
     assert "digits: top1 was 100.1, is 99.7" in third.stderr
     assert "## Worse than published\n\n- **digits** top1: 100.10 % → 99.72 %" in third.stdout
+    assert third.stdout.splitlines()[-1] == "Nothing was published."
     assert (published / "index.json").read_bytes() == before
 
 
@@ -82,6 +85,21 @@ def test_a_file_that_changed_upstream_fails_its_model_though_the_cache_has_the_r
     gone = night(zoo)
     assert gone.returncode == 0
     assert "cannot tell whether" in gone.stdout
+
+
+def test_a_night_that_cannot_publish_is_no_good_one(zoo: Zoo) -> None:
+    """What lies there can be read, so that only the last step fails."""
+    zoo.add_small()
+    with running() as server:
+        index = json.dumps({"schema": 1, "models": {}}).encode()
+        place = server.serve("/zoo", body(b""))
+        server.serve("/zoo/index.json", body(index))
+        failed = night(zoo, PUBLISH=place)
+    assert failed.returncode == 1
+    assert failed.stdout.splitlines()[0] == "# Zoo: failed"
+    assert "1 published" in failed.stdout
+    assert failed.stdout.splitlines()[-1] == f"All is well but publishing to {place}: see the log."
+    assert "nightly: failed (1)" in failed.stderr
 
 
 def test_a_second_run_at_once_ends_at_once(zoo: Zoo) -> None:
