@@ -11,6 +11,9 @@ import pytest
 # A shell starts what it runs in the background with SIGINT ignored, and children inherit that: tests of Ctrl-C would wait in vain.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# ONNX Runtime, which some tests import by themselves, reports nothing to its makers; see engines/onnx_graph.py.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

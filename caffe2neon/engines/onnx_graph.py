@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,10 @@ from caffe2neon.errors import EngineError
 from caffe2neon.records import Array, Shape
 
 OPSET = 17
+
+# As it is published, ONNX Runtime reports its use to its makers, and leaves an identifier in the home folder; it reads this once,
+# before it starts. Who wants that says so: a value of the user's own stays.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 #: Bytes from which a constant is handed to ONNX Runtime as it lies in memory: a protobuf would copy it thrice, and ends at 2 GB.
 LARGE = 1 << 20

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -46,3 +50,12 @@ def test_the_real_neon_says_whether_it_reads_macrobatches() -> None:
     assert neon["works"], neon
     assert neon["detail"].startswith("1.4.0")
     assert neon["detail"].endswith((", with its ImageLoader", ", without its ImageLoader"))
+
+
+@pytest.mark.usefixtures("bare_machine")
+def test_computing_reports_to_nobody_and_leaves_nothing_at_home(tmp_path: Path) -> None:
+    """ONNX Runtime as it is published would keep an identifier and a queue of events there."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")}
+    environment |= {"HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run([sys.executable, "-m", "caffe2neon", "doctor"], env=environment, check=True, capture_output=True)
+    assert list(tmp_path.iterdir()) == []
