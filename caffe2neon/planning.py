@@ -86,12 +86,18 @@ def _forecast(spec: ModelSpec, options: Options, current: str) -> Forecast:
 
 
 def _files(pinned: tuple[PinnedFile, ...], options: Options) -> tuple[tuple[PinnedFile, Candidate], ...]:
-    found = []
+    found, missing = [], []
     for file in pinned:
         places = plan(file, root=options.root, cache=options.cache, mirrors=options.mirrors, offline=options.offline)
-        if not places:
-            raise DataError("not on this machine, and the network is not to be asked", path=file.url)
-        found.append((file, places[0]))
+        place = next((place for place in places if place.action != "local" or place.path.is_file()), None)
+        if place is None:
+            missing.append(file.url)
+        else:
+            found.append((file, place))
+    if missing:
+        why = ", and --offline says not to ask the network" if options.offline else ""
+        remedy = "put it into a folder that --mirror names" + (", or leave --offline out" if options.offline else "")
+        raise DataError(f"not on this machine{why}: {', '.join(missing)}", remedy=remedy)
     return tuple(found)
 
 

@@ -18,6 +18,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: A file that must be there. Whether it can be read as what it should be, the rooms say better than click.
 FILE = click.Path(path_type=Path)
 
+#: A folder that is there, as the user says: a slip of the hand is said before anything is done.
+FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+
 
 class ErrorsToExitCodes(click.Group):
     """Prints our errors without a traceback: exit code 2 for a wrong command or manifest, 130 for Ctrl-C, 1 for all else."""

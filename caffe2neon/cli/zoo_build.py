@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from caffe2neon.cli.common import FILE, TOPK, WORKERS, engine_options
+from caffe2neon.cli.common import FILE, FOLDER, TOPK, WORKERS, engine_options
 from caffe2neon.cli.zoo import _GROUP, _MANIFEST, _NAMES, _choose, zoo
 from caffe2neon.errors import UsageError
 from caffe2neon.files import cannot_write
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @_MANIFEST
 @click.option("-o", "--output", type=FILE, default=Path("zoo"), show_default=True, help="The folder to publish to.")
 @click.option("--cache", type=FILE, default=Path(".cache/caffe2neon"), show_default=True, help="Where downloads are kept.")
-@click.option("--mirror", "mirrors", type=FILE, multiple=True, help="A folder to look for files in before the network is asked.")
+@click.option("--mirror", "mirrors", type=FOLDER, multiple=True, help="A folder to look for files in before the network is asked.")
 @click.option("--dataset", "datasets", multiple=True, metavar="NAME=PATH", help="Where a data set of the manifest lies.")
 @click.option("--report", type=FILE, default=None, help="Write the outcomes as JSON. Default: report.json in the output folder.")
 @click.option("--summary", type=FILE, default=None, help="Write the outcomes as Markdown, too.")

@@ -226,6 +226,31 @@ def test_a_mirror_is_asked_before_the_network(zoo: Zoo) -> None:
     assert zoo.build("small_a", "--mirror", "mirror").exit_code == 0
 
 
+@pytest.mark.parametrize("command", [("build",), ("build", "--dry-run"), ("fetch",), ("check",)])
+@pytest.mark.parametrize("mirror", ["nowhere", "zoo.yaml"])
+def test_a_mirror_that_is_no_folder_is_a_slip(zoo: Zoo, command: tuple[str, ...], mirror: str) -> None:
+    zoo.write()
+    result = run("zoo", *command, "--manifest", zoo.manifest, "--mirror", mirror)
+    assert result.exit_code == 2
+    assert f"Invalid value for '--mirror': Directory '{mirror}' " in result.stderr
+
+
+def test_dry_run_names_all_files_that_are_not_here(zoo: Zoo) -> None:
+    zoo.models["small_a"]["prototxt"]["url"] = "http://localhost:1/small_a.prototxt"
+    zoo.models["small_a"]["caffemodel"]["url"] = "http://localhost:1/small_a.caffemodel"
+    (zoo.folder / "small_b.caffemodel").unlink()
+    said = zoo.build("--dry-run", "--offline", "small_*").stdout.splitlines()
+    urls = ", ".join(f"http://localhost:1/small_a.{end}" for end in ("prototxt", "caffemodel"))
+    assert said == [
+        f"small_a: fail      not on this machine, and --offline says not to ask the network: {urls}",
+        "  put it into a folder that --mirror names, or leave --offline out",
+        "small_b: fail      not on this machine, and --offline says not to ask the network: small_b.caffemodel",
+        "  put it into a folder that --mirror names, or leave --offline out",
+    ]
+    said = zoo.build("--dry-run", "small_b").stdout.splitlines()
+    assert said[0] == "small_b: fail      not on this machine: small_b.caffemodel"
+
+
 # ---- data sets ----
 
 
