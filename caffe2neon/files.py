@@ -138,9 +138,10 @@ def sync_folder(folder: Path) -> None:
 
 def cannot_write(path: Path, error: OSError) -> PublishError:
     """``error`` in our words, with what to do about it."""
+    missing = not path.parent.is_dir()  # a file system such as /proc says ENOENT of a folder that is there
     remedy = {
         errno.ENOSPC: "free some space, or write to another disk",
-        errno.ENOENT: f"make the folder first: mkdir -p {path.parent}",
+        errno.ENOENT: f"make the folder first: mkdir -p {path.parent}" if missing else "name another folder",
         errno.EACCES: "check who may write to that folder",
         errno.EROFS: "that disk is mounted read-only",
         errno.EISDIR: "name a file in it",

@@ -51,6 +51,14 @@ def test_damaged_json(tmp_path: Path, content: bytes) -> None:
     assert (caught.value.where.path, caught.value.remedy) == (str(path), "build again")
 
 
+def test_a_folder_that_is_there_but_takes_no_file() -> None:
+    if not Path("/proc/self").is_dir():
+        pytest.skip("needs /proc, which is such a folder")
+    with pytest.raises(PublishError, match="cannot write") as caught:
+        write_bytes(Path("/proc/a.prm"), b"")
+    assert caught.value.remedy == "name another folder"
+
+
 def test_json_that_is_no_object_or_not_there(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     assert read_json(path) is None

@@ -12,7 +12,7 @@ import pytest
 
 from caffe2neon import engines
 from caffe2neon.caffe import read_weights
-from caffe2neon.errors import Caffe2NeonError, DataError, GraphError, LabelError, UnsupportedError, VerificationError
+from caffe2neon.errors import Caffe2NeonError, DataError, GraphError, LabelError, UnsupportedError, VerificationError, WeightsError
 from caffe2neon.labels import LabelMap, remap
 from caffe2neon.neon import read_prm, write_prm
 from caffe2neon.records import META, Array, DatasetSpec, NeonContainer, NeonLayer, NeonModel, Preprocess
@@ -176,6 +176,20 @@ def test_bad_weights_leave_the_old_file(tmp_path: Path, damage: str, old: bytes 
         convert_files(prototxt, weights, output)
     assert names(tmp_path) == before
     assert old is None or output.read_bytes() == old
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_no_numbers_are_named_before_anything_is_compared(tmp_path: Path, value: float) -> None:
+    weights = random_weights(SMALL_SHAPES)
+    name = next(iter(weights))
+    weights[name][0].flat[-1] = value
+    (tmp_path / "net.prototxt").write_text(SMALL)
+    (tmp_path / "net.caffemodel").write_bytes(caffemodel(weights))
+    with pytest.raises(WeightsError, match="blob 0 has numbers that are NaN or infinite") as caught:
+        convert_files(tmp_path / "net.prototxt", tmp_path / "net.caffemodel", tmp_path / "out.prm", tolerance=1e-5)
+    assert caught.value.where.layer == name
+    assert caught.value.where.path.endswith("net.caffemodel")
+    assert not (tmp_path / "out.prm").exists()
 
 
 def test_remapped_while_converting(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def deploy(net: CaffeNet, *, shape: Shape | None = None, head: str = "", cut: st
         preprocess=fed.preprocess,
         notes=(*fed.notes, *judged.notes, *notes),
     )
-    return result if result.layers != net.layers or result.losses or result.preprocess else net
+    return result if result.layers != net.layers or result.losses or result.preprocess or result.notes else net
 
 
 def at_inference(net: CaffeNet) -> CaffeNet:
@@ -85,6 +85,8 @@ def _chosen(judged: Judged, head: str, cut: str, train: bool) -> tuple[list[Loss
         if train and not chosen:
             raise UsageError(f"no loss judges {head!r}, so nothing would train", remedy="name a loss, or leave --phase train out")
         return chosen[:1], []
+    if train and not losses:
+        return [], ["the net has no loss, so the model has no cost: to train it on, give one to Model.fit"]
     if train or not losses:
         return losses, []
     main = max(enumerate(losses), key=lambda pair: (pair[1].weight, pair[0]))[1]

@@ -26,7 +26,8 @@ def read_zoo(place: Place) -> dict[str, Entry]:
     """
     data = place.read(INDEX)
     if data is None:
-        raise PublishError(f"no published zoo here: it has no {INDEX}", path=place.address())
+        remedy = f"name the folder that has {INDEX}"
+        raise PublishError(f"no published zoo here: it has no {INDEX}", path=place.address(), remedy=remedy)
     return entries(parse_index(data, place.address(INDEX)), place.address(INDEX))
 
 

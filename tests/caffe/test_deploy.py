@@ -53,6 +53,15 @@ def error(got: Array, wanted: Array) -> float:
     return float(np.abs(got - wanted).max() / max(1.0, np.abs(wanted).max()))
 
 
+def test_a_net_without_a_loss_is_said_to_have_no_cost(tmp_path: Path) -> None:
+    text = 'input: "x" input_dim: [1, 2, 3, 4] layer { name: "r" type: "ReLU" bottom: "x" top: "r" }'
+    path = tmp_path / "net.prototxt"
+    path.write_text(text)
+    (note,) = deploy(read_net(path, phase="TRAIN"), train=True).notes
+    assert "has no loss, so the model has no cost" in note
+    assert deploy(read_net(path)).notes == ()
+
+
 # ---- recorded training nets, with weights
 
 
