@@ -26,8 +26,8 @@ def build(folder: Path, **files: object) -> Publication:
 def test_an_evaluation(tmp_path: Path) -> None:
     top = TopK(1, 9, 90.0, 59.6, 98.2)
     skipped = ["the picture 'a.jpg' is empty"]
-    both = read_measured(build(tmp_path, evaluation={**EVALUATION, "skipped": skipped}))
-    assert both == (None, Evaluation("e 1", "d", 10, "neon", (top,), tuple(skipped)))
+    both = read_measured(build(tmp_path, evaluation={**EVALUATION, "skipped": skipped, "method": "m"}))
+    assert both == (None, Evaluation("e 1", "d", 10, "neon", (top,), tuple(skipped), "m"))
 
 
 def test_an_evaluation_of_before_pictures_could_be_skipped(tmp_path: Path) -> None:

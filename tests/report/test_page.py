@@ -65,7 +65,7 @@ def test_everything_is_said(tmp_path: Path) -> None:
         "layer by layer",
         "conv2: 2 groups as dense weights",
         "BGR, resized to 256×256, centre crop 224×224, minus 104, 117, 123",
-        "Measured on ilsvrc12, 50000 examples. Published: center crop.",
+        "Measured on ilsvrc12, 50000 examples, by neon-embedded; ties count against the model. Published: center crop.",
         "load_obj('bvlc_alexnet.prm')",
         *hashes,
     ):

@@ -40,7 +40,12 @@ def _outcome(root: Path, error: float = 2.5e-7) -> Outcome:
             "neon-embedded", "caffe-embedded", 1e-5, "random", (Difference("prob", "softmax", (10,), error, 1.0, error),)
         ),
         evaluation=Evaluation(
-            "neon-embedded", "digits", 360, "", (TopK(1, 359, 99.72, 98.4, 99.9), TopK(5, 360, 100.0, 98.9, 100.0))
+            "neon-embedded",
+            "digits",
+            360,
+            "",
+            (TopK(1, 359, 99.72, 98.4, 99.9), TopK(5, 360, 100.0, 98.9, 100.0)),
+            method="ties count against the model",
         ),
         publication=Publication("digits", "ab12", root / "digits" / "ab12", {"digits.prm": "c" * 64}, {"digits.prm": 94_321}),
         warnings=("models.digits.caffemodel.sha1: weak",),
@@ -86,6 +91,7 @@ def test_outcome_as_json(tmp_path: Path) -> None:
                 {"k": 5, "correct": 360, "percent": 100.0, "low": 98.9, "high": 100.0},
             ],
             "skipped": [],
+            "method": "ties count against the model",
         },
         "publication": {
             "name": "digits",

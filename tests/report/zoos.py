@@ -103,6 +103,7 @@ def _evaluation(measured: float) -> JSON:
         "dataset": "ilsvrc12",
         "count": 50000,
         "class_order": "neon",
+        "method": "ties count against the model",
         "topk": [
             {"k": 1, "correct": round(500 * measured), "percent": measured, "low": measured - 0.8, "high": measured + 0.8},
             {"k": 5, "correct": 40000, "percent": 80.0, "low": 79.6, "high": 80.4},

@@ -76,7 +76,7 @@ class Model:
     """One published model.
 
     ``record`` is its ``model.json``; ``weights`` the .prm, ``picture`` the graph's SVG, if there is one. ``count`` examples of
-    ``dataset`` were measured; ``skipped`` says what is wrong with each of the others.
+    ``dataset`` were measured; ``skipped`` says what is wrong with each of the others, ``measured_by`` who counted and how.
     """
 
     name: str
@@ -90,6 +90,7 @@ class Model:
     topk: tuple[TopKRow, ...]
     dataset: str
     count: int | None
+    measured_by: str
     skipped: tuple[str, ...]
     parity: Parity | None
     sources: tuple[Source, ...]
@@ -160,6 +161,7 @@ def _model(root: Path, name: str, entry: Mapping[str, Any], number: int) -> Mode
         topk=_topk(record.get("published") or {}, evaluation),
         dataset=str(evaluation.get("dataset", "")),
         count=evaluation.get("count"),
+        measured_by="; ".join(filter(None, (str(evaluation.get("engine", "")), str(evaluation.get("method", ""))))),
         skipped=tuple(map(str, evaluation.get("skipped") or ())),
         parity=_parity(parity) if parity else None,
         sources=tuple(_source(what, facts) for what, facts in sorted((record.get("sources") or {}).items())),
