@@ -368,6 +368,7 @@ def test_pictures_that_cannot_be_read_are_left_out_only_where_asked(zoo: Zoo) ->
     assert load(build / "provenance.json")["predicate"]["buildDefinition"]["externalParameters"]["options"]["skip_bad"] is True
     page = (zoo.output / "index.html").read_text()
     assert "8 examples; 4 left out, which cannot be read" in page
+    assert '<span class="aside">4 left out</span></td>' in page
     assert "8.png" in page
 
     zoo.build()

@@ -72,6 +72,16 @@ def test_everything_is_said(tmp_path: Path) -> None:
         assert fact in text, fact
 
 
+def test_a_licence_that_is_an_address_is_a_link_with_a_short_name(tmp_path: Path) -> None:
+    address = "https://example.org/net/LICENSE"
+    publish(tmp_path, [Made("net", license=address), Made("other", license="see https://example.org/LICENSE")])
+    page = Tags(render(read_zoo(tmp_path)))
+    assert [attributes.get("href") for tag, attributes in page.tags if tag == "a"].count(address) == 2
+    assert page.text.count(address) == 1
+    assert "LICENSE, 1.0 kB" in page.text
+    assert read_zoo(tmp_path).models[1].license_link == ""
+
+
 def test_policy_allows_the_page_itself_and_nothing_outside(tmp_path: Path) -> None:
     publish(tmp_path, [ALEXNET])
     page = render(read_zoo(tmp_path)).decode()

@@ -96,6 +96,16 @@ class Model:
     sources: tuple[Source, ...]
     notes: tuple[str, ...]
 
+    @property
+    def license_link(self) -> str:
+        """The licence where it is an address that a browser can go to, else ""."""
+        return _web(self.license)
+
+    @property
+    def license_name(self) -> str:
+        """Short enough for a table: of an address, its last part."""
+        return self.license_link.rstrip("/").rpartition("/")[2] or self.license
+
     def top(self, k: int) -> TopKRow:
         return next((row for row in self.topk if row.k == k), TopKRow(k, None))
 
@@ -197,7 +207,12 @@ def _layer_error(row: Mapping[str, Any]) -> LayerError:
 
 def _source(what: str, facts: Mapping[str, Any]) -> Source:
     address = str(facts.get("url", ""))
-    return Source(what, address, address if re.match(r"https?://", address) else "", str(facts.get("sha256", "")))
+    return Source(what, address, _web(address), str(facts.get("sha256", "")))
+
+
+def _web(text: str) -> str:
+    """``text`` where it is an address of the web and nothing else."""
+    return text if re.fullmatch(r"https?://\S+", text) else ""
 
 
 def _absent(path: Path) -> tuple[Absent, ...]:
