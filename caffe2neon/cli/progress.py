@@ -61,7 +61,8 @@ class Bars:
     """A total, and below it a bar for each model that is being built; failures stay above."""
 
     _KNOWN = "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} {rate_fmt}"
-    _UNKNOWN = "{desc}: {elapsed}"
+    #: No clock: nobody would move it on, in a stage that tells of no steps.
+    _UNKNOWN = "{desc}"
 
     def __init__(self) -> None:
         self._total: Any = None

@@ -14,6 +14,9 @@ from caffe2neon.report.jsonable import to_json
 SCHEMA = 1
 STATUSES = ("published", "unchanged", "refused", "failed")
 
+#: A name of so many characters always has its place before the numbers; a longer one gets a line of its own where they need it.
+_SHORT = 12
+
 HEADINGS = ("model", "status", "top-1", "top-5", "parity", "size", "reason")
 
 
@@ -46,9 +49,13 @@ def summary(outcomes: Sequence[Outcome], models: Sequence[ModelSpec] = (), *, wi
     specs = {model.name: model for model in models}
     rows = [HEADINGS, *(row_of(outcome, specs.get(outcome.name)) for outcome in outcomes)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS) - 1)]
+    widths[0] = min(widths[0], max(width - sum(widths[1:]) - 2 * len(widths) - len(HEADINGS[-1]), _SHORT))
     lines: list[str] = []
     for row, warnings in zip(rows, ((), *(outcome.warnings for outcome in outcomes)), strict=True):
         *cells, reason = row
+        if len(cells[0]) > widths[0]:
+            lines.append(cells[0])
+            cells[0] = ""
         names, numbers = zip(cells[:2], widths[:2], strict=True), zip(cells[2:], widths[2:], strict=True)
         start = "  ".join([*(cell.ljust(size) for cell, size in names), *(cell.rjust(size) for cell, size in numbers)])
         fits = "\n" not in reason and len(start) + 2 + len(reason) <= width

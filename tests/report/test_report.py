@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,15 @@ def test_summary(tmp_path: Path) -> None:
         "    try again later",
         "1 published, 1 failed",
     ]
+
+
+def test_a_name_that_leaves_no_room_has_a_line_of_its_own(tmp_path: Path) -> None:
+    name = "finetuned_" * 6
+    plain = summary([_outcome(tmp_path), FAILED], _SPECS, width=80).splitlines()
+    lines = summary([_outcome(tmp_path), replace(FAILED, name=name)], _SPECS, width=80).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[lines.index(name) + 1].split()[0] == "failed"
+    assert [line.split() for line in lines[:2]] == [line.split() for line in plain[:2]]
 
 
 @pytest.mark.parametrize("width", [80, 120])
