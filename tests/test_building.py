@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
-import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from caffe2neon.building import build_models, calm, shared
 from caffe2neon.manifest import read_manifest
 from caffe2neon.planning import Options
 from caffe2neon.records import Event, ModelSpec
-from tests.fetch.server import body, running
+from tests.fetch.files import UNDER_WAY, serving
 from tests.publish.builds import check
 from tests.zoos import Zoo, files_of
 
@@ -280,26 +281,51 @@ def test_two_runs_at_once_do_no_harm(zoo: Zoo) -> None:
     assert not (zoo.output / ".staging").exists()
 
 
-def test_killed_at_random_the_zoo_completes(zoo: Zoo) -> None:
-    """kill -9 of the parent alone: its workers follow it, and the next run goes on."""
-    moments = random.Random(0)
-    with running() as server:
-        for name, entry in zoo.models.items():
-            weights = zoo.folder / f"{name}.caffemodel"
-            entry["caffemodel"]["url"] = server.serve(f"/{name}", body(weights.read_bytes(), step=400))
-            weights.unlink()
+def test_killed_in_every_stage_the_zoo_completes(zoo: Zoo) -> None:
+    """kill -9, of the parent alone or of all: the next run goes on, nothing is lost, and in the end all is as undisturbed."""
+    zoo.add_digits()
+    files = {}
+    name_of_zeros = b"\x0a\x80\x80\x0c" + bytes(3 << 16)  # protobuf: field 1, so many bytes; makes a download last
+    for entry in zoo.models.values():
+        for key in ("prototxt", "caffemodel"):
+            path = zoo.folder / entry[key]["url"]
+            files[f"/{path.name}"] = path.read_bytes() + (name_of_zeros if key == "caffemodel" else b"")
+            entry[key] = {"url": f"/{path.name}", "sha256": hashlib.sha256(files[f"/{path.name}"]).hexdigest()}
+            path.unlink()
+    with serving(files, pause=0.002) as server:
+        for entry in zoo.models.values():
+            for key in ("prototxt", "caffemodel"):
+                entry[key]["url"] = server.address + entry[key]["url"]
+        zoo.models = {name: zoo.models[name] for name in ("digits", "aa")}
         zoo.write()
-        for _ in range(4):
-            with start(zoo, "--jobs", "2") as process:
-                time.sleep(moments.uniform(0.3, 2))
-                process.kill()
-                process.communicate()
+        wanted = [server.files[f"/{name}.{end}"] for name in zoo.models for end in ("prototxt", "caffemodel")]
+        assert zoo.build().exit_code == 0
+        assert server.sent == sum(map(len, wanted))
+        assert zoo.build().exit_code == 0
+        calm = files_of(zoo.output)
+        for folder in (zoo.output, zoo.folder / "cache"):
+            folder.rename(folder.with_name(f"calm-{folder.name}"))
+        server.sent = 0
+
+        kills = 0
+        for number, said in enumerate(("fetch: download", "convert", "remap", "verify", "evaluate", "publish")):
+            with start(zoo, "--jobs", str(1 + number % 2)) as process:
+                assert process.stdout is not None
+                while f"digits: {said}" not in (line := process.stdout.readline()):
+                    assert line, said
+                kill = os.killpg if number % 3 else os.kill
+                kill(process.pid, signal.SIGKILL)
+                kills += 1
             assert group_is_gone(process.pid)
             if zoo.output.exists():
                 check(zoo.output)
+            if zoo.builds("digits"):  # it was quicker than the kill: what is left is to be done again
+                shutil.rmtree(zoo.output)
         assert zoo.build("--jobs", "2").exit_code == 0
-    assert sorted(check(zoo.output)) == ["aa", "bb", "cc"]
-    assert not (zoo.output / ".staging").exists()
+        assert server.sent <= sum(map(len, wanted)) + kills * UNDER_WAY
+    assert zoo.build().exit_code == 0
+    assert files_of(zoo.output) == calm
+    assert not [path for path in (zoo.folder / "cache").rglob("*") if path.suffix]
 
 
 def test_a_dry_run_says_why(zoo: Zoo) -> None:

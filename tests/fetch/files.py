@@ -13,6 +13,8 @@ from tests.fetch.server import Answer
 
 #: The kernel's buffer at this end, as asked for; Linux doubles it.
 SEND_BUFFER = 1 << 13
+#: What may be lost at a kill: the server's send buffer, twice what it asked for; the client's receive buffer; the client's block.
+UNDER_WAY = 2 * SEND_BUFFER + (1 << 16) + (1 << 14)
 
 
 class FileServer:

@@ -19,15 +19,13 @@ from caffe2neon.errors import ChecksumError, FetchError
 from caffe2neon.fetch import Network, fetch_file
 from caffe2neon.records import FetchedFile
 from tests.fetch.conftest import DATA, QUICK, pin
-from tests.fetch.files import SEND_BUFFER, partial, serving
+from tests.fetch.files import UNDER_WAY, partial, serving
 from tests.fetch.server import Answer, Server, body
 
 Get: TypeAlias = Callable[..., FetchedFile]
 
 DIGEST = hashlib.sha256(DATA).hexdigest()
 HALF = len(DATA) // 2
-#: What may be lost at a kill: the server's send buffer, twice what it asked for; the client's receive buffer; the client's block.
-UNDER_WAY = 2 * SEND_BUFFER + (1 << 16) + (1 << 14)
 
 
 @pytest.fixture
