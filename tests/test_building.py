@@ -270,6 +270,27 @@ def test_a_build_that_is_stopped(slow: Zoo, number: signal.Signals, code: int) -
     check(slow.output)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_processes_that_measure_parts_end_with_their_parents(slow: Zoo, number: signal.Signals) -> None:
+    """Two workers, each with two of its own; kill -9 is of the first process alone."""
+    with start(slow, "cc", "dd", "--jobs", "4", "--progress", "json") as process:
+        assert process.stdout is not None
+        measuring: set[str] = set()
+        while len(measuring) < 2:
+            line = process.stdout.readline()
+            assert line
+            fact = json.loads(line)
+            if fact.get("step", "").startswith("evaluate"):
+                measuring.add(fact["model"])
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+        said = process.stdout.read()
+    assert process.returncode == (130 if number == signal.SIGINT else -number)
+    assert "Traceback" not in said
+    assert group_is_gone(process.pid)
+    if number == signal.SIGINT:
+        assert not (slow.output / ".staging").exists()
+
+
 def test_two_runs_at_once_do_no_harm(zoo: Zoo) -> None:
     zoo.write()
     first, second = start(zoo, "--jobs", "2"), start(zoo)
