@@ -13,11 +13,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from multiprocessing import connection, resource_tracker
+from multiprocessing import connection, reduction, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import IO, Any, Generic, TypeVar
 
 #: How often a task is begun whose worker died, as the system kills the largest process where memory is short.
 _ATTEMPTS = 2
@@ -67,8 +66,6 @@ class Workers(Generic[Task, Result]):
         self._jobs = jobs
         self._hear = hear
         self._workers: dict[Connection, _Worker[Task]] = {}
-        self._folder = tempfile.TemporaryDirectory(prefix="caffe2neon-")
-        self._started = 0
 
     def results(self) -> Generator[tuple[Task, Result | Death], None, None]:
         """Of each task, as they come. What ``work`` raises is raised."""
@@ -100,22 +97,25 @@ class Workers(Generic[Task, Result]):
                 worker.pipe.send(worker.task)
         else:
             self._remove(worker)
+            worker.log.close()
 
     def _died(self, worker: _Worker[Task]) -> Death | None:
         self._remove(worker)
         how = _manner_of_death(worker.process.exitcode)
+        with worker.log:
+            worker.log.seek(0)
+            words = worker.log.read().decode(errors="replace").strip().splitlines()
         if worker.attempt < _ATTEMPTS:
             self._waiting.appendleft((worker.task, worker.attempt + 1))
             return None
-        words = worker.log.read_text(errors="replace").strip().splitlines() if worker.log.exists() else []
         return Death(f"died {_ATTEMPTS} times, the last time {how}{f': {words[-1]}' if words else ''}")
 
     def _start(self, task: Task, attempt: int) -> None:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        self._started += 1
-        log = Path(self._folder.name, f"{self._started}.log")
-        process = context.Process(target=_serve, args=(theirs, self._work, log))
+        process = context.Process(target=_serve, args=(theirs, self._work))
+        # Without a name, so that nothing stays of processes that are killed.
+        log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
         # Ctrl-C goes to every process of the terminal. It is this one's to tell the others, and a worker that is still importing
         # would answer with a traceback; so workers are born deaf to it.
         resource_tracker.ensure_running()
@@ -127,6 +127,7 @@ class Workers(Generic[Task, Result]):
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         with contextlib.suppress(OSError):
+            reduction.send_handle(ours, log.fileno(), process.pid)
             ours.send(task)
 
     def _remove(self, worker: _Worker[Task]) -> None:
@@ -148,14 +149,15 @@ class Workers(Generic[Task, Result]):
             for process in processes:
                 process.kill()
                 process.join()
-            self._folder.cleanup()
+            for worker in self._workers.values():
+                worker.log.close()
 
 
 @dataclass
 class _Worker(Generic[Task]):
     process: SpawnProcess
     pipe: Connection
-    log: Path
+    log: IO[bytes]
     task: Task
     attempt: int
 
@@ -167,14 +169,15 @@ def _manner_of_death(code: int | None) -> str:
     return f"with exit code {code}"
 
 
-def _serve(pipe: Connection, work: Callable[[Any, Callable[[Any], None]], Any], log: Path) -> None:
+def _serve(pipe: Connection, work: Callable[[Any, Callable[[Any], None]], Any]) -> None:
     """A worker: a task comes in, words and a result go out, until the pipe ends."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with log.open("wb") as stream:
-        for descriptor in (1, 2):
-            os.dup2(stream.fileno(), descriptor)
     with contextlib.suppress(EOFError, OSError):
+        log = reduction.recv_handle(pipe)
+        for descriptor in (1, 2):
+            os.dup2(log, descriptor)
+        os.close(log)
         while True:
             task = pipe.recv()
             try:
