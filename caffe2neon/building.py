@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from caffe2neon.errors import EngineError
 from caffe2neon.parts import CountPart, measure_together
 from caffe2neon.pipeline import build_model
 from caffe2neon.planning import Options, unchanged
 from caffe2neon.publish import clear_abandoned
-from caffe2neon.records import Counts, DatasetSpec, Evaluation, Event, ModelSpec, Outcome, Preprocess, Report, no_report
+from caffe2neon.records import Counts, DatasetSpec, Evaluation, Event, ModelSpec, Outcome, Preprocess, Progress, Report, no_report
+from caffe2neon.single import MeasureOptions
 from caffe2neon.workers import Death, Workers
 
 #: Seconds between two events of the same step: a download tells of every block.
@@ -69,32 +69,23 @@ def _build(spec: ModelSpec, report: Report, *, options: Options, places: int) ->
 
 
 def _measure(
-    prm: Path,
-    dataset: DatasetSpec,
-    preprocess: Preprocess,
-    *,
-    places: int,
-    threads: int = 0,
-    workers: int | None = None,
-    **options: Any,
+    prm: Path, dataset: DatasetSpec, preprocess: Preprocess, how: MeasureOptions, progress: Progress, *, places: int
 ) -> Evaluation:
     """:func:`~caffe2neon.single.measure` by ``places`` processes, which divide the threads that one would have."""
+    share = replace(how, threads=_divided(how.threads, places), workers=_divided(how.workers, places))
 
     def count_all(count: CountPart, parts: Sequence[range], advance: Callable[[int], None]) -> Iterator[Counts]:
-        share = {"threads": _divided(threads, places), "workers": _divided(workers, places)}
-        with contextlib.closing(Workers(partial(_count, count, share), parts, places, lambda _, more: advance(more))) as pool:
+        with contextlib.closing(Workers(partial(_count, count), parts, places, lambda _, more: advance(more))) as pool:
             for part, result in pool.results():
                 if isinstance(result, Death):
                     what = f"the process that measured examples {part.start} to {part.stop - 1}"
                     raise EngineError(f"{what} {result.how}", remedy=_REMEDY)
                 yield result
 
-    return measure_together(
-        prm, dataset, preprocess, places=places, count_all=count_all, threads=threads, workers=workers, **options
-    )
+    return measure_together(prm, dataset, preprocess, how, progress, places=places, share=share, count_all=count_all)
 
 
-def _count(count: CountPart, share: Mapping[str, int], part: range, advance: Callable[[int], None]) -> Counts:
+def _count(count: CountPart, part: range, advance: Callable[[int], None]) -> Counts:
     before = 0
 
     def progress(_: str, done: int, __: int | None) -> None:
@@ -102,7 +93,7 @@ def _count(count: CountPart, share: Mapping[str, int], part: range, advance: Cal
         advance(done - before)
         before = done
 
-    return count(part, progress=progress, **share)
+    return count(part, progress=progress)
 
 
 def shared(options: Options, jobs: int) -> Options:

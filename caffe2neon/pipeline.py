@@ -41,7 +41,7 @@ from caffe2neon.records import (
     no_report,
 )
 from caffe2neon.report import to_json
-from caffe2neon.single import compare, lay_out_net, measure, source_record
+from caffe2neon.single import Measure, MeasureOptions, compare, lay_out_net, measure, source_record
 
 __all__ = ["STAGES", "Options", "build_model"]
 
@@ -54,7 +54,7 @@ class Job:
     options: Options
     stack: ExitStack = field(compare=False)
     progress: Progress = no_progress
-    measure: Callable[..., Evaluation] = measure
+    measure: Measure = measure
     fetched: FetchedModel | None = None
     net: CaffeNet | None = None
     weights: CaffeWeights | None = None
@@ -170,18 +170,14 @@ def _evaluate(job: Job) -> Job:
     spec, options = job.spec, job.options
     if spec.dataset is None or not options.evaluate:
         return job
-    evaluation = job.measure(
-        job.prm,
-        spec.dataset,
-        spec.preprocess,
+    how = MeasureOptions(
         engine=options.engine,
         topk=tuple(sorted({*options.topk, *(spec.published.topk if spec.published else ())})),
         workers=options.workers,
         threads=options.threads,
         skip_bad=options.skip_bad,
-        progress=job.progress,
     )
-    return replace(job, evaluation=evaluation)
+    return replace(job, evaluation=job.measure(job.prm, spec.dataset, spec.preprocess, how, job.progress))
 
 
 def _publish(job: Job) -> Job:
@@ -214,11 +210,11 @@ STAGES: tuple[tuple[str, Callable[[Job], Job]], ...] = (
 
 
 def build_model(
-    spec: ModelSpec, options: Options, report: Report = no_report, *, measure: Callable[..., Evaluation] = measure
+    spec: ModelSpec, options: Options, report: Report = no_report, *, measure: Measure = measure
 ) -> Outcome:
     """Build and publish one entry. Raises no error: what went wrong, be it a bug of ours, is the outcome's reason.
 
-    ``measure`` stands for :func:`caffe2neon.single.measure`, whose arguments it gets.
+    ``measure`` stands for :func:`caffe2neon.single.measure`.
     """
     stage, job = "", Job(spec, options, ExitStack(), measure=measure)
     try:

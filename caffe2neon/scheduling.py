@@ -26,9 +26,11 @@ from caffe2neon.records import (
     ModelSpec,
     Outcome,
     Preprocess,
+    Progress,
     Report,
     no_report,
 )
+from caffe2neon.single import MeasureOptions
 
 #: Seconds to wait for the scheduler, and for what its workers say of themselves.
 _TIMEOUT = 30
@@ -82,13 +84,16 @@ def build_entry(spec: ModelSpec, options: Options, topic: str) -> Outcome:
     return build_model(spec, options, calm(send), measure=_measure_together)
 
 
-def _measure_together(prm: Path, dataset: DatasetSpec, preprocess: Preprocess, **options: Any) -> Evaluation:
+def _measure_together(
+    prm: Path, dataset: DatasetSpec, preprocess: Preprocess, how: MeasureOptions, progress: Progress
+) -> Evaluation:
     """:func:`~caffe2neon.single.measure` by all workers, each a part of the data set."""
     from distributed import worker_client
 
     with worker_client() as client:  # this thread's place is free for a part meanwhile
         places = len(client.scheduler_info(-1)["workers"])
-        return measure_together(prm, dataset, preprocess, places=places, count_all=partial(_count_all, client), **options)
+        count_all = partial(_count_all, client)
+        return measure_together(prm, dataset, preprocess, how, progress, places=places, share=how, count_all=count_all)
 
 
 def _count_all(client: Any, count: CountPart, parts: Sequence[range], advance: Callable[[int], None]) -> Iterator[Counts]:

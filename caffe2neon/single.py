@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -177,72 +177,66 @@ def _check_finite(net: CaffeNet, weights: CaffeWeights) -> None:
                 )
 
 
+@dataclass(frozen=True)
+class MeasureOptions:
+    """How accuracy is measured.
+
+    ``threads`` compute, ``workers`` decode; 0 and None mean one a core.
+    ``order`` says in which order the model's classes are ("caffe", "neon"); left empty, a file of ours knows: it is in neon's once
+    it was remapped, and in Caffe's until then. ``skip_bad`` leaves out pictures that cannot be read; the result names them.
+    """
+
+    engine: str = "auto"
+    topk: tuple[int, ...] = (1, 5)
+    workers: int | None = None
+    threads: int = 0
+    order: str = ""
+    skip_bad: bool = False
+
+
+#: :func:`measure`, or what stands for it where several processes measure.
+Measure: TypeAlias = Callable[[Path, DatasetSpec, Preprocess, MeasureOptions, Progress], Evaluation]
+
+
 def measure(
     prm: Path,
     dataset: DatasetSpec,
     preprocess: Preprocess,
-    *,
-    engine: str = "auto",
-    topk: Sequence[int] = (1, 5),
-    workers: int | None = None,
-    threads: int = 0,
-    order: str = "",
-    skip_bad: bool = False,
+    how: MeasureOptions = MeasureOptions(),
     progress: Progress = no_progress,
 ) -> Evaluation:
     """Top-k accuracy of a model file over a data set; see :func:`measure_part`, which raises what this raises."""
     from caffe2neon.evaluate import total
 
-    counts = measure_part(
-        prm,
-        dataset,
-        preprocess,
-        engine=engine,
-        topk=topk,
-        workers=workers,
-        threads=threads,
-        order=order,
-        skip_bad=skip_bad,
-        progress=progress,
-    )
-    return total([counts])
+    return total([measure_part(prm, dataset, preprocess, how, progress=progress)])
 
 
 def measure_part(
     prm: Path,
     dataset: DatasetSpec,
     preprocess: Preprocess,
+    how: MeasureOptions = MeasureOptions(),
     *,
     part: range | None = None,
-    engine: str = "auto",
-    topk: Sequence[int] = (1, 5),
-    workers: int | None = None,
-    threads: int = 0,
-    order: str = "",
-    skip_bad: bool = False,
     progress: Progress = no_progress,
 ) -> Counts:
     """What a model file has right of the examples in ``part``; None is the whole data set.
 
-    ``threads`` compute, ``workers`` decode; 0 and None mean one a core.
-    ``order`` says in which order the model's classes are ("caffe", "neon"); left empty, a file of ours knows: it is in neon's once
-    it was remapped, and in Caffe's until then. ``skip_bad`` leaves out pictures that cannot be read; the result names them.
-
     Raises:
         DataError: the data set is missing, damaged or does not fit; or nobody knows the order of its labels, and it matters.
-        EngineError, PrmError, UsageError: of the engine, the file, and ``topk``.
+        EngineError, PrmError, UsageError: of the engine, the file, and ``how.topk``.
     """
     from caffe2neon.engines import open_neon
     from caffe2neon.evaluate import count, open_dataset
 
     data = open_dataset(dataset)
     model = read_prm(prm)
-    recorded = order or class_order(model)
+    recorded = how.order or class_order(model)
     if recorded == NEON and not data.class_order:
         remedy = "say so: --class-order caffe (or neon); in a manifest, class_order under datasets"
         message = "the model's classes are in neon's order; in which order are this data set's labels?"
         raise DataError(message, path=str(dataset.path), remedy=remedy)
-    opened = open_neon(prm, engine=engine, threads=threads)
+    opened = open_neon(prm, engine=how.engine, threads=how.threads)
     model_order = recorded or (CAFFE if data.class_order else "")
     done = 0
 
@@ -256,11 +250,11 @@ def measure_part(
         data,
         preprocess,
         model_order=model_order,
-        topk=topk,
+        topk=how.topk,
         label_map=_label_map(model) if model_order != data.class_order else None,
         part=part,
-        skip_bad=skip_bad,
-        workers=workers,
+        skip_bad=how.skip_bad,
+        workers=how.workers,
         progress=advance,
     )
 

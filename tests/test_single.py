@@ -16,13 +16,14 @@ from caffe2neon.errors import Caffe2NeonError, DataError, GraphError, LabelError
 from caffe2neon.labels import LabelMap, remap
 from caffe2neon.neon import read_prm, write_prm
 from caffe2neon.records import META, Array, DatasetSpec, NeonContainer, NeonLayer, NeonModel, Preprocess
-from caffe2neon.single import NetOptions, compare, convert_files, lay_out_net, load_net, measure
+from caffe2neon.single import MeasureOptions, NetOptions, compare, convert_files, lay_out_net, load_net, measure
 from tests.nets import data, layer
 from tests.zoos import DIGITS, SMALL, SMALL_SHAPES, WIDE, WIDE_SHAPES, caffemodel, random_weights
 
 PROTOTXT, CAFFEMODEL = DIGITS / "digits.prototxt", DIGITS / "digits.caffemodel"
 HELD_OUT = DatasetSpec("digits", "npz", DIGITS / "digits_heldout.npz")
 PREPROCESS = Preprocess(channel_order="GRAY", mean=(8.0,), scale=0.125)
+EMBEDDED = MeasureOptions(engine="embedded")
 
 
 def write_net(folder: Path, prototxt: str, blobs: dict[str, list[Array]]) -> tuple[Path, Path]:
@@ -253,7 +254,7 @@ def digits(tmp_path: Path) -> Path:
 
 def test_measured_accuracy_is_that_of_the_readme(digits: Path) -> None:
     told: list[tuple[str, int, int | None]] = []
-    result = measure(digits, HELD_OUT, PREPROCESS, engine="embedded", progress=lambda *step: told.append(step))
+    result = measure(digits, HELD_OUT, PREPROCESS, EMBEDDED, lambda *step: told.append(step))
     assert [(top.k, top.correct) for top in result.topk] == [(1, 359), (5, 360)]
     assert told[-1] == ("evaluate digits", 360, 360)
     assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
@@ -264,12 +265,12 @@ def test_ten_classes_have_no_order_of_ilsvrc12(digits: Path, order: str) -> None
     """Labels in another order than the model's, and no map of 1000 classes that would fit."""
     other = "neon" if order == "caffe" else "caffe"
     with pytest.raises(DataError, match="no map between them fits its 10 classes"):
-        measure(digits, replace(HELD_OUT, class_order=order), PREPROCESS, engine="embedded", order=other)
+        measure(digits, replace(HELD_OUT, class_order=order), PREPROCESS, replace(EMBEDDED, order=other))
 
 
 def test_labels_of_unknown_order_do_not_go_with_neons(digits: Path) -> None:
     with pytest.raises(DataError, match="in which order are this data set's labels") as raised:
-        measure(digits, HELD_OUT, PREPROCESS, engine="embedded", order="neon")
+        measure(digits, HELD_OUT, PREPROCESS, replace(EMBEDDED, order="neon"))
     assert raised.value.where.path == str(HELD_OUT.path)
     assert "--class-order" in raised.value.remedy
 
@@ -288,7 +289,7 @@ def test_a_model_is_measured_by_the_map_it_was_remapped_with(tmp_path: Path) -> 
     np.savez(tmp_path / "set.npz", images=pictures, labels=labels)
     data = DatasetSpec("set", "npz", tmp_path / "set.npz", class_order="caffe")
     for prm in (plain, other):
-        assert measure(prm, data, Preprocess(), engine="embedded", topk=(1,)).topk[0].correct == 15
+        assert measure(prm, data, Preprocess(), replace(EMBEDDED, topk=(1,))).topk[0].correct == 15
 
 
 @pytest.mark.parametrize("field", ["path", "missing", "kind"])
@@ -299,7 +300,7 @@ def test_wrong_data_sets(digits: Path, tmp_path: Path, field: str) -> None:
         "kind": replace(HELD_OUT, kind="lmbd"),
     }
     with pytest.raises(DataError) as raised:
-        measure(digits, wrong[field], PREPROCESS, engine="embedded")
+        measure(digits, wrong[field], PREPROCESS, EMBEDDED)
     assert field == "kind" or raised.value.where.path == str(wrong[field].path)
 
 

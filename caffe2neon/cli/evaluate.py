@@ -56,7 +56,7 @@ def evaluate(
     """
     from caffe2neon.neon import read_prm
     from caffe2neon.records import DatasetSpec, Preprocess
-    from caffe2neon.single import measure
+    from caffe2neon.single import MeasureOptions, measure
 
     spec = DatasetSpec(dataset.name, kind or kind_of(dataset, labels), dataset, labels, class_order or "")
     recorded = read_prm(prm).meta.get("preprocess")
@@ -68,12 +68,8 @@ def evaluate(
             prm,
             spec,
             replace(Preprocess.from_record(recorded or {}), **preprocess),
-            engine=engine,
-            topk=topk,
-            workers=workers,
-            order=model_order or "",
-            skip_bad=skip_bad,
-            progress=steps,
+            MeasureOptions(engine, topk, workers=workers, order=model_order or "", skip_bad=skip_bad),
+            steps,
         )
     finally:
         steps.close()
