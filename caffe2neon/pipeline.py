@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from caffe2neon.attestation import statement
-from caffe2neon.caffe import net_text, read_weights
+from caffe2neon.caffe import net_text, read_weights, require_finite
 from caffe2neon.convert import convert
 from caffe2neon.description import model_json
 from caffe2neon.errors import Caffe2NeonError, UsageError, located
@@ -127,6 +127,7 @@ def _convert(job: Job) -> Job:
     layout = lay_out_net(net)
     check_input(spec, layout)
     weights = read_weights(fetched.caffemodel.path)
+    require_finite(net, weights)
     source = source_record(
         replace(fetched.prototxt, url=spec.prototxt.url), replace(fetched.caffemodel, url=spec.caffemodel.url)
     )

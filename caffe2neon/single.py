@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from caffe2neon.caffe import at_inference, deploy, read_net, read_weights
+from caffe2neon.caffe import at_inference, deploy, read_net, read_weights, require_finite
 from caffe2neon.convert import check, check_types, convert
-from caffe2neon.errors import DataError, GraphError, UnsupportedError, WeightsError, located
+from caffe2neon.errors import DataError, GraphError, UnsupportedError, located
 from caffe2neon.files import atomic_write, digest, open_path
 from caffe2neon.graph import build_graph, lay_out, simplify
 from caffe2neon.labels import CAFFE, NEON, builtin_map, class_order, remap
@@ -97,6 +97,7 @@ def convert_files(
         if preprocess is not None:
             preprocess = _fitting(preprocess, layout.trunk.source.shape[1:])
         weights = read_weights(caffemodel)
+        require_finite(net, weights)
         source = source_record(_by_hand(prototxt), _by_hand(caffemodel))
         model = convert(layout, weights, source=source, preprocess=preprocess)
         if remap_classes:
@@ -149,32 +150,13 @@ def compare(
     """A model file against the Caffe net it was made of, on ``batch`` examples of seeded noise, at inference.
 
     ``threads`` 0 means one a core.
-
-    Raises:
-        WeightsError: numbers that are NaN or infinite: whatever the model computes of them, no comparison says anything.
-        EngineError: of either engine.
     """
     from caffe2neon.engines import open_caffe, open_neon
     from caffe2neon.verify import verify
 
-    _check_finite(net, weights)
     neon = open_neon(prm, engine=engine, threads=threads)
     caffe = open_caffe(at_inference(net), weights, engine=reference, batch=batch, threads=threads)
     return verify(neon, caffe, meta=read_prm(prm).meta, tolerance=tolerance, layers=layers, batch=batch)
-
-
-def _check_finite(net: CaffeNet, weights: CaffeWeights) -> None:
-    for layer in net.layers:
-        for index, blob in enumerate(weights.blobs.get(layer.name, ())):
-            # NaN is its own minimum; and a mask of a large blob would be a quarter of it again
-            if blob.size and not (np.isfinite(blob.min()) and np.isfinite(blob.max())):
-                raise WeightsError(
-                    f"blob {index} has numbers that are NaN or infinite",
-                    path=weights.path,
-                    layer=layer.name,
-                    layer_type=layer.type,
-                    remedy="the training diverged, or the file is damaged: take another snapshot, or download it again",
-                )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from caffe2neon.caffe.data_layers import brings_data, source_shape, unfed
 from caffe2neon.caffe.deploy import at_inference, deploy, deploy_rules
 from caffe2neon.caffe.net import net_text, read_net
 from caffe2neon.caffe.newest import Upgraded, upgrade_file
-from caffe2neon.caffe.weights import read_weights
+from caffe2neon.caffe.weights import read_weights, require_finite
 
 __all__ = [
     "Upgraded",
@@ -24,6 +24,7 @@ __all__ = [
     "net_text",
     "read_net",
     "read_weights",
+    "require_finite",
     "source_shape",
     "unfed",
     "upgrade_file",

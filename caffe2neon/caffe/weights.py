@@ -15,8 +15,8 @@ import numpy as np
 
 from caffe2neon import wire
 from caffe2neon.caffe import caffe_pb2, source
-from caffe2neon.errors import ParseError, located
-from caffe2neon.records import Array, CaffeWeights, Shape
+from caffe2neon.errors import ParseError, WeightsError, located
+from caffe2neon.records import Array, CaffeNet, CaffeWeights, Shape
 
 _LAYER, _LAYERS = wire.numbers(caffe_pb2.NetParameter, "layer", "layers")
 _NAME, _BLOBS = wire.numbers(caffe_pb2.LayerParameter, "name", "blobs")
@@ -33,6 +33,8 @@ _DOUBLE: np.dtype[Any] = np.dtype("<f8")
 _DTYPES = {_DATA: _FLOAT, _DIFF: _FLOAT, _DOUBLE_DATA: _DOUBLE, _DOUBLE_DIFF: _DOUBLE}
 #: Caffe's kMaxBlobAxes, and the largest count of a blob (it is an int).
 _MAX_AXES, _MAX_COUNT = 32, 2**31 - 1
+#: Of single precision, in which Caffe and neon compute.
+_LARGEST = float(np.finfo(np.float32).max)
 _NOT_WEIGHTS = "give the .caffemodel that training wrote (.solverstate and mean .binaryproto files are something else)"
 
 
@@ -114,6 +116,25 @@ def _blob(buffer: mmap, layer: str, index: int, message: wire.Field) -> Array:
         return data.reshape(shape)
     except ParseError as error:
         raise ParseError(f"blob {index}: {error.message}", remedy=error.remedy, layer=layer) from error
+
+
+def require_finite(net: CaffeNet, weights: CaffeWeights) -> None:
+    """Refuse numbers of the net's layers that are none: whatever is computed of them says nothing, and compares with nothing.
+
+    Raises:
+        WeightsError: a number is NaN or infinite, or a double beyond what single precision holds.
+    """
+    for layer in net.layers:
+        for index, blob in enumerate(weights.blobs.get(layer.name, ())):
+            # NaN is its own minimum and compares with nothing; a mask of a large blob would be a quarter of it again
+            if blob.size and not (blob.min() >= -_LARGEST and blob.max() <= _LARGEST):
+                raise WeightsError(
+                    f"blob {index} has numbers that are NaN or infinite",
+                    path=weights.path,
+                    layer=layer.name,
+                    layer_type=layer.type,
+                    remedy="the training diverged, or the file is damaged: take another snapshot, or download it again",
+                )
 
 
 def _read_blob(buffer: mmap, message: wire.Field) -> tuple[Shape, Array]:

@@ -94,13 +94,14 @@ def verify(
     Example:
       caffe2neon verify alexnet.prm deploy.prototxt alexnet.caffemodel --layers
     """
-    from caffe2neon.caffe import read_weights
+    from caffe2neon.caffe import read_weights, require_finite
     from caffe2neon.errors import located
     from caffe2neon.single import compare, load_net
     from caffe2neon.verify import require, table
 
     with located(stage="verify"):
         caffe, weights = load_net(prototxt, net), read_weights(caffemodel)
+        require_finite(caffe, weights)
         parity = compare(
             prm, caffe, weights, tolerance=tolerance, layers=layers, batch=batch, engine=engine, reference=reference
         )

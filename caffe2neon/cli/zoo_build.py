@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 @WORKERS
 @click.option("--scheduler", default="", metavar="ADDRESS", help="Build on the Dask cluster of this scheduler: tcp://host:8786.")
 @click.option("--offline", is_flag=True, help="Never ask the network.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done with each model and why, and stop.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done with each model and why; 1 if one must fail.")
 @click.option(
     "--progress",
     type=click.Choice(["auto", "plain", "json"]),
@@ -116,9 +116,10 @@ def build(
         upstream=upstream,
     )
     if dry_run:
-        for seen in forecast(chosen, options):
+        plan = forecast(chosen, options)
+        for seen in plan:
             show_forecast(seen, as_json=progress == "json")
-        return
+        sys.exit(any(seen.action == "fail" for seen in plan))
     report = report or output / "report.json"
     _make_folders(output, report.parent, *([summary.parent] if summary else []))
     outcomes = _run(chosen, options, jobs, scheduler, report, display_for(progress))

@@ -77,13 +77,14 @@ class Measurement:
         if (outside := labels >= classes).any():
             index = int(outside.argmax())
             message = f"label {labels[index]} of example {index} is not one of the model's {classes} classes"
-            raise DataError(message, where=dataset.where(index))
+            raise DataError(message, where=dataset.where(index), remedy="is it the data set, or the model, that you mean?")
         if not self.reordered:
             return labels
         if self.label_map is None or not np.array_equal(np.sort(self.label_map), np.arange(classes)):
             raise DataError(
                 f"labels are in {dataset.class_order}'s class order, the model is in {self.model_order}'s, "
-                f"and no map between them fits its {classes} classes"
+                f"and no map between them fits its {classes} classes",
+                remedy="leave the class order out: only ILSVRC12's 1000 classes have two",
             )
         order = np.asarray(self.label_map, np.int64)
         return (order if dataset.class_order == "neon" else np.argsort(order))[labels]

@@ -15,10 +15,10 @@ from google.protobuf.message import DecodeError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from caffe2neon.caffe import read_weights
+from caffe2neon.caffe import read_weights, require_finite
 from caffe2neon.caffe.caffe_pb2 import BlobProto, BlobShape, LayerParameter, NetParameter, V0LayerParameter, V1LayerParameter
-from caffe2neon.errors import ParseError
-from caffe2neon.records import Array, CaffeWeights
+from caffe2neon.errors import ParseError, WeightsError
+from caffe2neon.records import Array, CaffeLayer, CaffeNet, CaffeWeights
 from tests.conftest import SHARED, shared
 
 VALUES = [0.5, -1.25, 3e-38, 1e38, 0.1, -0.0]
@@ -107,6 +107,18 @@ def test_double_data_wins(tmp_path: Path) -> None:
     (array,) = read_weights(write(tmp_path, NetParameter(layer=[LayerParameter(name="a", blobs=[item])]))).blobs["a"]
     assert array.dtype == np.float64
     assert array.tolist() == [0.1, 0.2]
+
+
+@pytest.mark.parametrize(("value", "fits"), [(1e30, True), (-3.4e38, True), (3.5e38, False), (-1e300, False)])
+def test_doubles_beyond_single_precision_are_refused(tmp_path: Path, value: float, fits: bool) -> None:
+    item = BlobProto(shape=BlobShape(dim=[2]), double_data=[0.1, value])
+    weights = read_weights(write(tmp_path, NetParameter(layer=[LayerParameter(name="fc", blobs=[item])])))
+    net = CaffeNet("n", (CaffeLayer(LayerParameter(name="fc", type="Bias")),))
+    if fits:
+        require_finite(net, weights)
+    else:
+        with pytest.raises(WeightsError, match="blob 0 has numbers"):
+            require_finite(net, weights)
 
 
 def test_gradients_are_ignored(tmp_path: Path) -> None:

@@ -205,6 +205,13 @@ def test_dry_run_says_where_files_come_from_and_writes_nothing(zoo: Zoo) -> None
     assert files_of(zoo.folder) == before
 
 
+def test_a_dry_run_that_sees_a_failure_coming_fails(zoo: Zoo) -> None:
+    result = zoo.build("--dry-run", "--dataset", f"digits={zoo.folder / 'none.npz'}")
+    assert result.exit_code == 1
+    assert "digits: fail" in result.stdout
+    assert "small_a: build" in result.stdout
+
+
 def test_a_build_by_the_real_programs_is_another_build(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
     """``auto`` is what this machine has: what the embedded engines verified, the real neon has not."""
     monkeypatch.delenv("CAFFE2NEON_NEON_PYTHON", raising=False)
