@@ -59,7 +59,7 @@ class Measuring(Engine, Protocol):
         self, data: Array, labels: NDArray[np.int64], classes: int, *, output: str, topk: Sequence[int]
     ) -> NDArray[np.float32]:
         """For each of N examples and K values of k, (N, K): 0 where the true class is among the top k, 1 where it is not, and
-        on a GPU between them where scores tie; NaN where a score is.
+        on a GPU between them where scores tie; NaN where a score is none or infinite.
 
         Args:
             data: of the one input, float32, (N, C, H, W) or (N, n).

@@ -241,11 +241,14 @@ def from_macrobatches(folder, subset, first, skip, count, size, scale_range, mea
 
 
 def misclassified(metric, scores, target):
-    """For each example of the batch; what the metric returns is their mean. A NaN stays one: the metric would call it right."""
+    """For each example of the batch; what the metric returns is their mean.
+
+    NaN where a score is none or infinite: infinity times 0 is NaN, and the metric calls what compares with nothing right.
+    """
     import numpy as np
 
     metric(scores, target)
-    return np.where(np.isnan(scores.get()).any(axis=0), np.nan, metric.topk.get()[0])
+    return np.where(np.isfinite(scores.get()).all(axis=0), metric.topk.get()[0], np.nan)
 
 
 def load(path):

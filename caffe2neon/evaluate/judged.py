@@ -96,8 +96,8 @@ class Measurement:
 
     def require_numbers(self, values: NDArray[np.float32], indices: NDArray[np.int64]) -> None:
         """Raises:
-        EngineError: what the engine says, (n, ...), of one of these examples is NaN.
+        EngineError: what the engine says, (n, ...), of one of these examples is NaN or infinite.
         """
-        if (bad := np.isnan(values).reshape(len(values), -1).any(axis=1)).any():
+        if (bad := ~np.isfinite(values).reshape(len(values), -1).all(axis=1)).any():
             index = int(indices[bad.argmax()])
-            raise EngineError(f"output {self.output!r} is NaN for example {index}", where=self.dataset.where(index))
+            raise EngineError(f"output {self.output!r} is NaN or infinite for example {index}", where=self.dataset.where(index))

@@ -88,7 +88,7 @@ def count(
     Raises:
         PictureError: a picture cannot be read, and ``skip_bad`` is false.
         DataError: a picture or a label is bad or does not fit the model.
-        EngineError: the engine failed, or a score is NaN.
+        EngineError: the engine failed, or a score is NaN or infinite.
         UsageError: an unknown ``head``, or a ``k`` below 1 or above the number of classes.
     """
     ks = sorted(set(topk))

@@ -127,11 +127,12 @@ def test_every_example_by_itself_whatever_the_batch(count: int, tmp_path: Path, 
 
 
 @pytest.mark.neon
-def test_a_tie_counts_against_the_model_on_the_cpu_and_a_nan_shows(tmp_path: Path, neon_python: str) -> None:
-    path = saved(tmp_path / "m.prm", sequential("main", weighted("Linear", "fc", np.eye(4), nout=4)), (4,))
-    scores = [[1, 1, 1, 1], [3, 2, 2, 0], [0, 1, 2, np.nan]]
-    wrong = judged(path, neon_python, scores, [0, 1, 1], (1, 2, 3))
+def test_a_tie_counts_against_the_model_on_the_cpu_and_what_is_no_number_shows(tmp_path: Path, neon_python: str) -> None:
+    """What is too large for single precision becomes infinite in the model, as an overflow does."""
+    path = saved(tmp_path / "m.prm", sequential("main", weighted("Linear", "fc", 1e20 * np.eye(4), nout=4)), (4,))
+    scores = [[1, 1, 1, 1], [3, 2, 2, 0], [0, 1, 2, np.nan], [0, 1, 2, 1e20], [0, 1, 2, -1e20]]
+    wrong = judged(path, neon_python, scores, [0, 1, 1, 1, 1], (1, 2, 3))
     # Four share the first place, more than fit into the top 3; then two the second and third.
     assert wrong[:2].tolist() == [[1, 1, 1], [1, 1, 0]]
     assert (beaten_by(np.array(scores[:2]), np.array([0, 1]))[:, None] < [1, 2, 3]).tolist() == [[False] * 3, [False, False, True]]
-    assert np.isnan(wrong[2]).any()
+    assert np.isnan(wrong[2:]).all()

@@ -83,7 +83,7 @@ def test_ties_that_neon_counts_in_part_stay_parts() -> None:
 
 
 def test_nan_names_the_example() -> None:
-    with pytest.raises(EngineError, match="'prob' is NaN for example 0"):
+    with pytest.raises(EngineError, match="'prob' is NaN or infinite for example 0"):
         evaluate(FakeNeon(answer=np.nan), FakeDataset(PICTURES, LABELS), PREPROCESS, model_order="", topk=(1,))
 
 

@@ -159,15 +159,16 @@ def test_topk_that_means_nothing(topk: tuple[int, ...]) -> None:
         evaluate(FakeEngine(linear), FakeDataset(PICTURES, LABELS), Preprocess(), model_order="", topk=topk)
 
 
-def test_nan_scores_are_an_error_that_names_the_example() -> None:
-    """Caffe's own comparison would call them correct."""
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_scores_that_are_no_numbers_are_an_error_that_names_the_example(value: float) -> None:
+    """Caffe's own comparison would call NaN correct, neon's an infinity too."""
 
     def rule(x: Array) -> Mapping[str, Array]:
         scores = linear(x)["prob"]
-        scores[(x == PICTURES[9].transpose(2, 0, 1)).all(axis=(1, 2, 3)), 4] = np.nan
+        scores[(x == PICTURES[9].transpose(2, 0, 1)).all(axis=(1, 2, 3)), 4] = value
         return {"prob": scores}
 
-    with pytest.raises(EngineError, match=r"fake\.txt:10: output 'prob' is NaN for example 9"):
+    with pytest.raises(EngineError, match=r"fake\.txt:10: output 'prob' is NaN or infinite for example 9"):
         evaluate(FakeEngine(rule), FakeDataset(PICTURES, LABELS), Preprocess(), model_order="", batch=4)
 
 
