@@ -1,13 +1,16 @@
-"""Writing files so that a reader sees the old bytes or the new ones, never half of either; and hashing them."""
+"""Writing files so that a reader sees the old bytes or the new ones, never half of either; hashing them; and folders
+that are one process's for a while."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -134,6 +137,37 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def claim(folder: Path) -> int | None:
+    """Mark ``folder`` as in use by this process until the returned descriptor is closed; None where another process has done so.
+
+    The kernel closes it when the process dies, however it dies.
+
+    Raises:
+        OSError: the folder is gone, or cannot be opened.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def remove_abandoned(parent: Path, pattern: str = "*") -> None:
+    """Remove every folder in ``parent`` that no living process has claimed; what is somebody else's stays.
+
+    Folders are claimed right after they are made: that must be seen to, by a lock around both and around this, or by whoever makes
+    one and finds it gone.
+    """
+    for folder in parent.glob(pattern):
+        with contextlib.suppress(OSError):
+            claimed = claim(folder)
+            if claimed is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(claimed)
 
 
 def cannot_write(path: Path, error: OSError) -> PublishError:

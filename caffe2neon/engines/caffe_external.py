@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,16 @@ from google.protobuf.message import DecodeError
 
 from caffe2neon.engines.base import Engine
 from caffe2neon.engines.caffe_lower import Dialect, Lowered, lower
-from caffe2neon.engines.worker_process import PROBE_TIMEOUT, TIMEOUT, Program, Runner, WorkerProcess, last_line, run_limited
+from caffe2neon.engines.worker_process import (
+    PROBE_TIMEOUT,
+    TIMEOUT,
+    Program,
+    Runner,
+    WorkerProcess,
+    exchange_folder,
+    last_line,
+    run_limited,
+)
 from caffe2neon.errors import EngineError, located
 from caffe2neon.records import Array, CaffeNet, CaffeWeights, Shape
 
@@ -124,8 +132,7 @@ class _CaffeExternal:
                 near = ", ".join(difflib.get_close_matches(tap, versions))
                 raise EngineError(f"the net has no blob {tap!r}", remedy=f"near it: {near}" if near else "")
         wanted = list(dict.fromkeys([*self.outputs, *taps]))
-        with located(path=self._path), tempfile.TemporaryDirectory(prefix="caffe2neon-") as name:
-            folder = Path(name)
+        with located(path=self._path), exchange_folder() as folder:
             response = self._worker.exchange(folder, self._request(folder, self._checked(inputs), wanted))
             values = response.get("values")
             if not isinstance(values, dict) or set(values) != set(wanted):
@@ -171,8 +178,7 @@ def _save(folder: Path, name: str, value: Array) -> str:
 
 
 def _probe(worker: WorkerProcess) -> Dialect:
-    with tempfile.TemporaryDirectory(prefix="caffe2neon-") as name:
-        folder = Path(name)
+    with exchange_folder() as folder:
         response = worker.exchange(folder, {"task": "probe"}, PROBE_TIMEOUT)
         version, types, schema = response.get("caffe"), response.get("layer_types"), response.get("schema")
         if not isinstance(version, str | None) or not isinstance(types, list) or schema != "caffe.desc":

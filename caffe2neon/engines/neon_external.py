@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,16 @@ from numpy.typing import NDArray
 
 from caffe2neon.engines.base import Measuring
 from caffe2neon.engines.neon_io import check_taps, checked_input, input_name, output_count, output_names, resolve_shape, tap_names
-from caffe2neon.engines.worker_process import PROBE_TIMEOUT, TIMEOUT, Program, Runner, WorkerProcess, last_line, run_limited
+from caffe2neon.engines.worker_process import (
+    PROBE_TIMEOUT,
+    TIMEOUT,
+    Program,
+    Runner,
+    WorkerProcess,
+    exchange_folder,
+    last_line,
+    run_limited,
+)
 from caffe2neon.errors import EngineError, located
 from caffe2neon.neon import check_classes, read_prm
 from caffe2neon.records import Array, MacrobatchPart, Shape
@@ -90,8 +98,8 @@ class _Found(NamedTuple):
 
 
 def _probe(worker: WorkerProcess) -> _Found:
-    with tempfile.TemporaryDirectory(prefix="caffe2neon-") as folder:
-        response = worker.exchange(Path(folder), {"task": "probe", "backend": _backend()}, PROBE_TIMEOUT)
+    with exchange_folder() as folder:
+        response = worker.exchange(folder, {"task": "probe", "backend": _backend()}, PROBE_TIMEOUT)
     backend = "gpu" if response.get("backend") == "gpu" else "cpu"
     return _Found(_version(worker, response), backend, response.get("loader") is True)
 
@@ -160,8 +168,8 @@ class _NeonExternal:
         """See :class:`caffe2neon.engines.base.Engine`."""
         check_taps(self._taps, taps)
         worker = self._worker
-        with located(path=str(self._path)), tempfile.TemporaryDirectory(prefix="caffe2neon-") as name:
-            data, folder = checked_input(inputs, self._input, self._shape), Path(name)
+        with located(path=str(self._path)), exchange_folder() as folder:
+            data = checked_input(inputs, self._input, self._shape)
             response = self._ask(folder, "run", len(data), {"input": _saved(folder, "input", data), "taps": list(taps)})
             outputs, tapped = response.get("outputs"), response.get("taps")
             if not isinstance(outputs, list) or not isinstance(tapped, dict):
@@ -175,8 +183,8 @@ class _NeonExternal:
         self, data: Array, labels: NDArray[np.int64], classes: int, *, output: str, topk: Sequence[int]
     ) -> NDArray[np.float32]:
         """See :class:`caffe2neon.engines.base.Measuring`."""
-        with located(path=str(self._path)), tempfile.TemporaryDirectory(prefix="caffe2neon-") as name:
-            checked, folder = checked_input({self._input: data}, self._input, self._shape), Path(name)
+        with located(path=str(self._path)), exchange_folder() as folder:
+            checked = checked_input({self._input: data}, self._input, self._shape)
             files = {"input": _saved(folder, "input", checked), "labels": _saved(folder, "labels", labels.astype(np.int32))}
             return self._judged(folder, len(data), {"array": {**files, "classes": classes}}, output, topk)[1]
 
@@ -185,8 +193,8 @@ class _NeonExternal:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """See :class:`caffe2neon.engines.base.Measuring`."""
         asked = {**asdict(part), "folder": str(part.folder.absolute())}
-        with located(path=str(self._path)), tempfile.TemporaryDirectory(prefix="caffe2neon-") as name:
-            return self._judged(Path(name), part.count, {"macrobatches": asked}, output, topk)
+        with located(path=str(self._path)), exchange_folder() as folder:
+            return self._judged(folder, part.count, {"macrobatches": asked}, output, topk)
 
     def _judged(
         self, folder: Path, count: int, source: Mapping[str, Any], output: str, topk: Sequence[int]

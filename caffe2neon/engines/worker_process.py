@@ -6,13 +6,14 @@ called as ``INTERPRETER WORKER REQUEST RESPONSE``; both files are JSON with a ``
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from caffe2neon.errors import EngineError
+from caffe2neon.files import claim, remove_abandoned
 from caffe2neon.records import Array
 
 PROTOCOL = 1
@@ -78,6 +80,30 @@ def run_limited(command: Sequence[str], timeout: float, environment: Mapping[str
 def last_line(errors: str) -> str:
     """The ``last_words`` of a program in Python: its exception."""
     return errors.splitlines()[-1].strip() if errors else ""
+
+
+#: Of the folders that files are exchanged in.
+_PREFIX = "caffe2neon-"
+
+
+@contextlib.contextmanager
+def exchange_folder() -> Iterator[Path]:
+    """A temporary folder for one exchange, gone afterwards.
+
+    Whoever is killed leaves its folder, with hundreds of megabytes of pictures perhaps; it is removed before the next is made.
+    """
+    temporary = Path(tempfile.gettempdir())
+    remove_abandoned(temporary, f"{_PREFIX}*")
+    claimed = None
+    while claimed is None:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=temporary))
+        with contextlib.suppress(FileNotFoundError):  # another process took it for an abandoned one
+            claimed = claim(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(claimed)
 
 
 class WorkerProcess:

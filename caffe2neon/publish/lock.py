@@ -22,18 +22,3 @@ def locked(root: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def claim(folder: Path) -> int | None:
-    """Mark ``folder`` as in use by this process until the returned descriptor is closed; None where another process has done so.
-
-    Raises:
-        OSError: the folder is gone, or cannot be opened.
-    """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor

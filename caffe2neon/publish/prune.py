@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caffe2neon.errors import PublishError
-from caffe2neon.files import cannot_write, sync_folder
+from caffe2neon.files import cannot_write, remove_abandoned, sync_folder
 from caffe2neon.publish.build import SUMS, is_plain
 from caffe2neon.publish.index import INDEX, entries, read_index
 from caffe2neon.publish.lock import locked
-from caffe2neon.publish.staging import STAGING, remove_abandoned
+from caffe2neon.publish.staging import STAGING
 
 
 @dataclass(frozen=True)

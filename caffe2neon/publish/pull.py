@@ -9,12 +9,10 @@ import shutil
 from pathlib import Path
 
 from caffe2neon.errors import PublishError, located
-from caffe2neon.files import cannot_write, digest, sync_folder, write_bytes
+from caffe2neon.files import cannot_write, claim, digest, remove_abandoned, sync_folder, write_bytes
 from caffe2neon.publish.build import SUMS, format_sums, look_into, parse_sums, required
 from caffe2neon.publish.index import INDEX, Entry, entries, parse_index
-from caffe2neon.publish.lock import claim
 from caffe2neon.publish.place import Place, blocks
-from caffe2neon.publish.staging import remove_abandoned
 from caffe2neon.records import Progress, Publication, no_progress
 
 

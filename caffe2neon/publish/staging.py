@@ -7,17 +7,16 @@ import errno
 import hashlib
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
 from caffe2neon.errors import PublishError
-from caffe2neon.files import cannot_write, digest, json_bytes, sync_folder, write_bytes
+from caffe2neon.files import cannot_write, claim, digest, json_bytes, remove_abandoned, sync_folder, write_bytes
 from caffe2neon.publish.build import SUMS, build_folder, find_build, format_sums, look_into, required
 from caffe2neon.publish.index import next_index, write_index
-from caffe2neon.publish.lock import claim, locked
+from caffe2neon.publish.lock import locked
 from caffe2neon.publish.provenance import PROVENANCE
 from caffe2neon.records import JSON, Publication
 
@@ -130,18 +129,6 @@ def clear_abandoned(root: Path) -> None:
     with contextlib.suppress(OSError), locked(root):
         remove_abandoned(staging)
         staging.rmdir()  # fails while others prepare builds
-
-
-def remove_abandoned(staging: Path) -> None:
-    """Remove every folder in there that no living process has claimed.
-
-    The caller holds the lock: folders are made and claimed under it.
-    """
-    for folder in staging.iterdir():
-        claimed = claim(folder)
-        if claimed is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(claimed)
 
 
 def _sync_file(path: Path) -> None:

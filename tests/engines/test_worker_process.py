@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
 from caffe2neon.engines import caffe_external, neon_external
-from caffe2neon.engines.worker_process import Program
+from caffe2neon.engines.worker_process import Program, exchange_folder
 
 #: Starts a worker, says its number and waits for it, as an engine does.
 _PARENT = "import subprocess, sys; worker = subprocess.Popen(sys.argv[1:]); print(worker.pid, flush=True); worker.wait()"
@@ -50,3 +51,30 @@ def _opened(fifo: Path) -> int:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
+
+
+#: Makes a folder for an exchange, fills it, and is killed.
+_KILLED = """
+import os, signal
+from caffe2neon.engines.worker_process import exchange_folder
+with exchange_folder() as folder:
+    (folder / "input.npy").write_bytes(b"pictures")
+    print(folder, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_left_goes_and_what_a_living_one_has_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    command = [sys.executable, "-c", _KILLED]
+    killed = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "TMPDIR": str(tmp_path)})
+    left = Path(killed.stdout.strip())
+    assert (left / "input.npy").exists()
+    with exchange_folder() as first:
+        assert not left.exists()
+        with exchange_folder() as second:
+            assert first != second
+            assert sorted(tmp_path.iterdir()) == sorted((first, second))
+    assert not list(tmp_path.iterdir())

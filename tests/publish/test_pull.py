@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from caffe2neon.errors import PublishError
+from caffe2neon.files import claim
 from caffe2neon.publish import Folder, Store, open_place, publish_zoo, pull
-from caffe2neon.publish.lock import claim
 from tests.publish.builds import build_of, publish
 from tests.publish.server import web
 
