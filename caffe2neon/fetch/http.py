@@ -21,6 +21,8 @@ _BLOCK = 1 << 14
 _RETRIED = (408, 425, 429, 500, 502, 503, 504)
 _UNSATISFIABLE = 416
 _NOT_MODIFIED = 304
+#: What RFC 9110 lets stand in a tag or a date, and what http.client can encode.
+_FIELD = re.compile(r"([!-~][ -~\x80-\xff]*)?")
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,11 @@ class Answer:
     blocks: Iterator[bytes]
 
 
+def sendable(value: object) -> bool:
+    """Whether what was read from a record may be a header's value, "" among them: a tag, or a date."""
+    return isinstance(value, str) and _FIELD.fullmatch(value) is not None
+
+
 @contextlib.contextmanager
 def get(url: str, timeout: float, start: int = 0, validator: str = "", *, etag: str = "", modified: str = "") -> Iterator[Answer]:
     """Ask for ``url`` from byte ``start`` on, if it is still the version that ``validator`` names; else the server sends all.
@@ -103,7 +110,7 @@ def get(url: str, timeout: float, start: int = 0, validator: str = "", *, etag: 
     except requests.RequestException as error:
         raise _failure(error) from error
     with response:
-        _check_status(response, start)
+        _check_status(response, start, conditional=bool(etag or modified))
         # urllib3 would drop the last bytes of a body that ends early; we keep and count them, and compare with what was announced.
         response.raw.enforce_content_length = False
         first, total = _range(response)
@@ -118,12 +125,13 @@ def get(url: str, timeout: float, start: int = 0, validator: str = "", *, etag: 
         )
 
 
-def _check_status(response: Response, start: int) -> None:
+def _check_status(response: Response, start: int, *, conditional: bool) -> None:
+    """``conditional``: whether the server was told of a version that need not be sent."""
     if response.status_code == _UNSATISFIABLE and start:
         raise Stale
-    if response.status_code == _NOT_MODIFIED:
+    if response.status_code == _NOT_MODIFIED and conditional:
         raise Unchanged
-    if response.ok:
+    if 200 <= response.status_code < 300:  # not ``ok``, which a 304 that nobody asked for is, too, and it has no body
         return
     error = FetchError(f"the server answered {response.status_code} {response.reason}".rstrip())
     if response.status_code in _RETRIED:

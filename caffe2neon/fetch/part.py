@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from caffe2neon.errors import FetchError
-from caffe2neon.files import BLOCK, cannot_write, sync_folder
+from caffe2neon.errors import FetchError, PublishError
+from caffe2neon.fetch.http import sendable
+from caffe2neon.files import BLOCK, cannot_write, read_json, sync_folder
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,9 @@ class Part:
     def origin(self) -> Origin:
         """Of the bytes that are there; an unreadable record is none."""
         try:
-            fields = json.loads(self._record.read_bytes())
-            origin = Origin(**fields)
-            well_formed = all(isinstance(text, str) for text in (origin.url, origin.etag, origin.modified))
-        except (OSError, ValueError, TypeError):
+            origin = Origin(**read_json(self._record) or {})
+            well_formed = isinstance(origin.url, str) and sendable(origin.etag) and sendable(origin.modified)
+        except (PublishError, TypeError):
             return Origin("")
         return origin if well_formed else Origin("")
 

@@ -247,6 +247,15 @@ def test_all_places_fail_and_each_says_why(server: Server, get: Get) -> None:
         get(pin(gone, mirrors=(wrong,)))
 
 
+def test_an_answer_that_nobody_asked_for_sends_to_the_next_place(server: Server, get: Get) -> None:
+    """A 304 has no body, and says that we have the file."""
+    odd = server.serve("/odd", body(b"", status=304))
+    good = server.serve("/good", body(DATA))
+    assert get(pin(odd, mirrors=(good,))).url == good
+    with pytest.raises(FetchError, match="the server answered 304 Not Modified"):
+        get(pin(odd, DATA + b"x"))
+
+
 def test_transfer_encoding_does_not_confuse(server: Server, get: Get) -> None:
     packed = gzip.compress(DATA)
     url = server.serve("/x", body(packed, headers={"Content-Encoding": "gzip"}))

@@ -168,11 +168,18 @@ def test_a_part_longer_than_the_file(get: Get, part: Path, sized: bool) -> None:
         assert get(pin(f"{server.address}/x", sized=sized)).path.read_bytes() == DATA
 
 
-@pytest.mark.parametrize("record", [b"", b"{", b"[]", b'{"url": 3}', b'{"who": "?"}', b"\xff"])
+@pytest.mark.parametrize(
+    "record",
+    [
+        *(b"", b"{", b"[]", b'{"url": 3}', b'{"who": "?"}', b"\xff"),
+        pytest.param(b"[" * 100_000, id="nested too deep"),
+        b'{"url": "URL", "etag": "\\u20ac"}',
+    ],
+)
 def test_a_broken_record_of_origin(get: Get, part: Path, record: bytes) -> None:
     with serving({"/x": DATA}) as server:
         part.write_bytes(DATA[:HALF])
-        part.with_suffix(".origin").write_bytes(record)
+        part.with_suffix(".origin").write_bytes(record.replace(b"URL", f"{server.address}/x".encode()))
         assert get(pin(f"{server.address}/x")).path.read_bytes() == DATA
         assert server.sent == len(DATA) - HALF
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from caffe2neon.errors import ChecksumError
 from caffe2neon.fetch import check_upstream
+from caffe2neon.records import PinnedFile
 from tests.fetch.conftest import DATA, QUICK, pin
 from tests.fetch.server import Answer, Server, body
 
@@ -37,13 +40,51 @@ def test_a_large_file_is_not_read_to_its_end(server: Server, tmp_path: Path) -> 
 @pytest.mark.parametrize(("data", "changed"), [(LARGE + b"x", True), (b"x" + LARGE[1:], True), (LARGE, False)])
 def test_a_large_file_of_another_length_or_beginning(server: Server, tmp_path: Path, data: bytes, changed: bool) -> None:
     pinned = pin(server.serve("/f", body(data)), LARGE)
-    (tmp_path / "sha256").mkdir()
-    (tmp_path / "sha256" / pinned.digest).write_bytes(LARGE)
+    cached(pinned, tmp_path, LARGE)
     if changed:
         with pytest.raises(ChecksumError):
             check_upstream(pinned, tmp_path, QUICK)
     else:
         assert check_upstream(pinned, tmp_path, QUICK) == ""
+
+
+def cached(pinned: PinnedFile, cache: Path, data: bytes) -> None:
+    path = cache / pinned.algorithm / pinned.digest
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def test_a_large_file_of_another_beginning_is_named_by_the_hash_of_all_of_it(server: Server, tmp_path: Path) -> None:
+    other = b"x" + LARGE[1:]
+    pinned = pin(server.serve("/f", body(other)), LARGE)
+    cached(pinned, tmp_path, LARGE)
+    with pytest.raises(ChecksumError) as caught:
+        check_upstream(pinned, tmp_path, QUICK)
+    assert f"another file of the right size ({len(LARGE)} bytes) arrived; " in caught.value.message
+    assert caught.value.message.endswith(f"got {hashlib.sha256(other).hexdigest()}")
+
+
+@pytest.mark.parametrize("sized", [True, False])
+@pytest.mark.parametrize("damaged", [b"x" + LARGE[1:], LARGE[:-1], b""], ids=["another beginning", "shorter", "empty"])
+def test_a_damaged_file_in_the_cache_is_no_change(server: Server, tmp_path: Path, damaged: bytes, sized: bool) -> None:
+    pinned = pin(server.serve("/f", body(LARGE)), LARGE, sized=sized)
+    cached(pinned, tmp_path, damaged)
+    assert check_upstream(pinned, tmp_path, QUICK) == ""
+
+
+def test_a_file_without_end_is_not_read_for_ever(server: Server, tmp_path: Path) -> None:
+    """Without a length, and longer than the pinned one from the beginning on."""
+
+    def endless(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        while True:
+            handler.wfile.write(bytes(1 << 16))
+
+    pinned = pin(server.serve("/f", endless), LARGE)
+    cached(pinned, tmp_path, LARGE)
+    with pytest.raises(ChecksumError, match="a longer file"):
+        check_upstream(pinned, tmp_path, QUICK)
 
 
 def versioned(data: bytes, etag: str, modified: str = "", *, asked: list[str], heeds: bool = True) -> Answer:
@@ -83,6 +124,7 @@ def test_a_large_file_of_another_version_is_hashed(
     other = LARGE if same else LARGE[:-9] + b"different"
     answers = versioned(LARGE, *first, asked=asked), versioned(other, *second, asked=asked, heeds=heeds)
     pinned = pin(server.serve("/f", *answers), LARGE)
+    cached(pinned, tmp_path, LARGE)
     assert check_upstream(pinned, tmp_path, QUICK) == ""
     if same:
         assert [check_upstream(pinned, tmp_path, QUICK) for _ in range(2)] == ["", ""]
@@ -91,6 +133,17 @@ def test_a_large_file_of_another_version_is_hashed(
         for _ in range(2):
             with pytest.raises(ChecksumError, match="another file of the right size"):
                 check_upstream(pinned, tmp_path, QUICK)
+
+
+def test_a_version_of_which_only_the_length_was_compared_is_not_trusted(server: Server, tmp_path: Path) -> None:
+    """The first night has nothing to compare with; then a mirror brings the right file, and the wrong one upstream is seen."""
+    asked: list[str] = []
+    pinned = pin(server.serve("/f", versioned(bytes(len(LARGE)), '"a"', asked=asked)), LARGE)
+    assert check_upstream(pinned, tmp_path, QUICK) == ""
+    cached(pinned, tmp_path, LARGE)
+    with pytest.raises(ChecksumError, match="another file of the right size"):
+        check_upstream(pinned, tmp_path, QUICK)
+    assert asked == ["", ""]
 
 
 def test_a_version_is_remembered_of_one_pin(server: Server, tmp_path: Path) -> None:
@@ -103,7 +156,14 @@ def test_a_version_is_remembered_of_one_pin(server: Server, tmp_path: Path) -> N
     assert asked == ["", ""]
 
 
-@pytest.mark.parametrize("record", [b"", b"[]", b'{"etag": 1}', b'{"etag": "a", "colour": "red"}'])
+@pytest.mark.parametrize(
+    "record",
+    [
+        *(b"", b"[]", b'{"etag": 1}', b'{"etag": "a", "colour": "red"}', b"\xff"),
+        pytest.param(b"[" * 100_000, id="nested too deep"),
+        *(json.dumps({"etag": text}).encode() for text in ("\u20ac", "a\nb: c", " a", "\xa0", "\x85")),
+    ],
+)
 def test_a_damaged_memory_is_none(server: Server, tmp_path: Path, record: bytes) -> None:
     asked: list[str] = []
     pinned = pin(server.serve("/f", versioned(DATA, '"a"', asked=asked)))
