@@ -22,7 +22,8 @@ def resolved(engine: str, reference: str) -> tuple[str, str]:
     """What the engines ``engine`` for neon and ``reference`` for Caffe are on this machine, where they are ``auto``.
 
     A build by the real programs is another than one by the embedded engines, so a build's id needs to know. Where there is a real
-    Caffe, ``auto`` stays: each net decides whether it can be the one.
+    Caffe, ``auto`` stays: each net decides whether it can be the one. Which backend neon has is its machine's affair: a build does
+    not become another one because a GPU computed it.
     """
     if engine == "auto":
         engine = "neon" if os.environ.get(_NEON) else "embedded"

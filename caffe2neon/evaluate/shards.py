@@ -11,19 +11,21 @@ from caffe2neon.records import Counts, Evaluation
 #: Examples computed at once. Measured with SqueezeNet on 2 cores: 8 to 32 are alike, at 64 activations leave the caches, and a
 #: third of the speed is lost.
 BATCH = 16
+#: Where parts may begin, in examples: a multiple of BATCH, and of what the real neon is given at once (64 on a CPU, 512 on a GPU).
+CUT = 512
 
 
-def shards(examples: int, parts: int, *, batch: int = BATCH) -> tuple[range, ...]:
+def shards(examples: int, parts: int, *, cut: int = CUT) -> tuple[range, ...]:
     """Cut a data set into at most ``parts`` ranges of about the same length, none of them empty.
 
-    They begin at multiples of ``batch``, so that the engine sees the very batches that it sees in one piece: a sum whose order
+    They begin at multiples of ``cut``, so that every engine sees the very batches that it sees in one piece: a sum whose order
     depends on the size of a batch rounds alike.
     """
     if examples < 1 or parts < 1:
         raise UsageError(f"{examples} examples cannot be cut into {parts} parts")
-    whole = -(-examples // batch)
-    parts = min(parts, whole)
-    cuts = [whole * part // parts * batch for part in range(parts)]
+    units = -(-examples // cut)
+    parts = min(parts, units)
+    cuts = [units * part // parts * cut for part in range(parts)]
     return tuple(range(start, stop) for start, stop in zip(cuts, [*cuts[1:], examples], strict=True))
 
 

@@ -119,7 +119,7 @@ def test_parts_add_up_to_the_whole(tmp_path: Path) -> None:
     data = open_dataset(macrobatches(tmp_path))
     parts = [
         count(FakeNeon(), data, PREPROCESS, model_order="", topk=(1,), part=part)
-        for part in shards(len(data), 3, batch=2)
+        for part in shards(len(data), 3, cut=2)
     ]
     assert total(parts) == evaluate(FakeNeon(), data, PREPROCESS, model_order="", topk=(1,))
 
@@ -210,6 +210,6 @@ def test_image_loader_and_the_embedded_engine_agree(crop: tuple[int, int] | None
     assert [top.correct for top in by_neon.topk] == [top.correct for top in ours.topk]
     parts = [
         count(neon, data, steps, model_order="", topk=(1, 2), part=part)
-        for part in shards(len(data), 2, batch=3)
+        for part in shards(len(data), 2, cut=3)
     ]
     assert total(parts) == by_neon

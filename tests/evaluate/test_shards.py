@@ -51,7 +51,7 @@ def counted(dataset: FakeDataset, part: range, *, skip_bad: bool = True, batch: 
 
 @given(st.integers(1, 2000), st.integers(1, 40), st.integers(1, 64))
 def test_shards_cover_everything_once(examples: int, parts: int, batch: int) -> None:
-    cut = shards(examples, parts, batch=batch)
+    cut = shards(examples, parts, cut=batch)
     assert [index for part in cut for index in part] == list(range(examples))
     assert len(cut) <= parts
     assert all(len(part) for part in cut)
@@ -73,7 +73,7 @@ def test_what_cannot_be_cut(examples: int, parts: int) -> None:
 def test_workers_count_what_one_counts(workers: int, bad: frozenset[int]) -> None:
     dataset = Damaged(PICTURES, LABELS, bad=bad)
     one = evaluate(FakeEngine(linear), dataset, Preprocess(), model_order="", topk=(1, 3), skip_bad=True)
-    parts = [counted(dataset, part) for part in shards(COUNT, workers)]
+    parts = [counted(dataset, part) for part in shards(COUNT, workers, cut=16)]
     assert total(pickle.loads(pickle.dumps(parts[::-1]))) == one  # in any order, from other processes
 
 
@@ -82,7 +82,7 @@ def test_engines_see_the_same_batches() -> None:
     whole, parted = FakeEngine(linear), FakeEngine(linear)
     dataset = FakeDataset(PICTURES, LABELS)
     evaluate(whole, dataset, Preprocess(), model_order="")
-    for part in shards(COUNT, 3):
+    for part in shards(COUNT, 3, cut=16):
         count(parted, dataset, Preprocess(), model_order="", part=part)
     assert [len(batch) for batch in parted.batches] == [len(batch) for batch in whole.batches]
     assert all(np.array_equal(a, b) for a, b in zip(parted.batches, whole.batches, strict=True))
