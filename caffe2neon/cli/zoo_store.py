@@ -9,7 +9,7 @@ import click
 
 from caffe2neon.cli.common import FILE, Steps
 from caffe2neon.cli.zoo import zoo
-from caffe2neon.errors import UsageError
+from caffe2neon.errors import PublishError, UsageError
 
 if TYPE_CHECKING:
     from caffe2neon.publish import Change
@@ -31,12 +31,14 @@ def _bytes(size: int | None) -> str:
 @zoo.command()
 @click.argument("folder", type=FILE)
 @click.argument("url")
+@click.option("--report", type=FILE, default=None, help="Only what this report of zoo build calls published or unchanged.")
 @_JSON
-def publish(folder: Path, url: str, as_json: bool) -> None:
+def publish(folder: Path, url: str, report: Path | None, as_json: bool) -> None:
     """Copy the models of a published zoo, FOLDER, to another place: a folder, s3://bucket/path, or what else fsspec reaches.
 
     Builds go first, each marked as complete by its SHA256SUMS; then the index, in one step, merged with the one that is there.
-    What is there already is not sent again; an interrupted run goes on where it stopped.
+    What is there already is not sent again; an interrupted run goes on where it stopped. With --report, what lies in FOLDER from
+    other runs, which may have been refused, stays there.
 
     \b
     Example:
@@ -45,8 +47,9 @@ def publish(folder: Path, url: str, as_json: bool) -> None:
     from caffe2neon.publish import open_place, publish_zoo
 
     place, steps, results = open_place(url), Steps(), []
+    builds = _reported(report) if report else None
     try:
-        for copied in publish_zoo(folder, place, steps):
+        for copied in publish_zoo(folder, place, steps, builds=builds):
             steps.close()
             results.append(copied)
             if not as_json:
@@ -56,6 +59,17 @@ def publish(folder: Path, url: str, as_json: bool) -> None:
         steps.close()
     if as_json:
         _echo_json(results)
+
+
+def _reported(report: Path) -> dict[str, str]:
+    """The good builds of a report, by name."""
+    from caffe2neon.files import read_json
+
+    try:
+        outcomes = (read_json(report) or {})["outcomes"]
+        return {good["name"]: good["publication"]["build"] for good in outcomes if good["status"] in ("published", "unchanged")}
+    except (KeyError, TypeError) as error:
+        raise PublishError("not a report of zoo build", path=str(report), remedy="name the file of its --report") from error
 
 
 @zoo.command()

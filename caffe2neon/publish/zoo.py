@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,12 @@ class Copied:
         }[self.status]
 
 
-def publish_zoo(source: Path, target: Place, progress: Progress = no_progress) -> Iterator[Copied]:
+def publish_zoo(
+    source: Path, target: Place, progress: Progress = no_progress, *, builds: Mapping[str, str] | None = None
+) -> Iterator[Copied]:
     """Copy every model that the index of the folder ``source`` names to ``target``, and merge them into the index there.
+
+    With ``builds``, by name, it is these and no others, whatever else the index names.
 
     What is there already is not sent again. Killed at any moment, it leaves nothing half-visible, and the next run goes on. The
     page (``index.html``) goes along where the indexes then say the same, so that it never tells of other models.
@@ -61,7 +65,9 @@ def publish_zoo(source: Path, target: Place, progress: Progress = no_progress) -
     if not (source / INDEX).is_file():
         raise PublishError("not a published zoo: it has no index.json", path=str(source), remedy="make one: caffe2neon zoo build")
     index = read_index(source)
-    chosen = [_local(source, entry.name, entry.build) for entry in entries(index, str(source / INDEX)).values()]
+    if builds is None:
+        builds = {name: entry.build for name, entry in entries(index, str(source / INDEX)).items()}
+    chosen = [_local(source, name, build) for name, build in builds.items()]
     if isinstance(target, Folder):
         for publication in chosen:
             with located(model=publication.name):
@@ -81,7 +87,7 @@ def _local(source: Path, name: str, build: str) -> Publication:
     publication = find_build(source, name, build)
     if publication is None:
         path, remedy = str(source / name / build), "build the model again: caffe2neon zoo build"
-        raise PublishError("the build that the index names is not complete", model=name, path=path, remedy=remedy)
+        raise PublishError("the build is not complete", model=name, path=path, remedy=remedy)
     return publication
 
 

@@ -34,6 +34,30 @@ def test_publish(made: Path, tmp_path: Path) -> None:
     ]
 
 
+def test_publish_what_a_report_calls_good(made: Path, tmp_path: Path) -> None:
+    """The build that the report names, not a later one; and nothing of which it says no good, or nothing."""
+    for name in ("refused", "failed", "elsewhere"):
+        publish(made, name, 1)
+    publish(made, "lenet", 2)
+    good = [{"name": "lenet", "status": "unchanged", "publication": {"build": build_of(1)}}]
+    bad = [{"name": name, "status": name, "publication": None} for name in ("refused", "failed")]
+    report, target = tmp_path / "night.json", tmp_path / "there"
+    report.write_text(json.dumps({"schema": 1, "outcomes": [*bad, *good]}))
+    result = zoo("publish", made, target, "--report", report)
+    assert (result.exit_code, result.stdout) == (0, f"lenet  published  build {build_of(1)}: 3.1 kB sent\n"), result.output
+    assert check(target) == {"lenet": build_of(1)}
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"outcomes": [1]}', '{"outcomes": [{"status": "published"}]}', "", None])
+def test_publish_by_what_is_no_report(made: Path, tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "night.json").write_text(text)
+    result = zoo("publish", made, tmp_path / "there", "--report", tmp_path / "night.json")
+    assert result.exit_code == 1
+    assert "night.json: not " in result.stderr
+    assert not (tmp_path / "there").exists()
+
+
 def test_publish_what_is_no_zoo(tmp_path: Path) -> None:
     result = zoo("publish", tmp_path, tmp_path / "there")
     assert result.exit_code == 1

@@ -71,6 +71,33 @@ def test_nights_that_are_well_and_one_that_fell_behind(zoo: Zoo) -> None:
     assert (published / "index.json").read_bytes() == before
 
 
+def test_what_one_night_refused_no_other_publishes_unless_it_is_good_there(zoo: Zoo) -> None:
+    """Refused for its numbers, for a neighbour's fault, or for upstream: the build lies in the state, and waits."""
+
+    def published() -> dict[str, str]:
+        return check(zoo.folder / "nightly" / "published")
+
+    zoo.add_digits()
+    zoo.add_small()
+    assert night(zoo).returncode == 0
+    first = published()
+
+    zoo.models["digits"]["preprocess"]["mean"] = 0
+    del zoo.models["digits"]["published"]
+    zoo.add_small("removed", seed=1)
+    zoo.add_small("neighbour", seed=2)
+    assert night(zoo).returncode == 1
+    assert published() == first
+    assert check(zoo.folder / "nightly" / "zoo").keys() == {*first, "removed", "neighbour"}
+
+    del zoo.models["removed"]
+    only_small = night(zoo, ENTRIES="small")
+    assert (only_small.returncode, published()) == (0, first)
+    others = night(zoo, ENTRIES="small neighbour")
+    assert (others.returncode, published().keys()) == (0, {*first, "neighbour"})
+    assert published()["digits"] == first["digits"]
+
+
 def test_a_file_that_changed_upstream_fails_its_model_though_the_cache_has_the_right_one(zoo: Zoo) -> None:
     zoo.add_small()
     weights = (zoo.folder / "small.caffemodel").read_bytes()
@@ -124,7 +151,8 @@ def test_settings_become_options(zoo: Zoo) -> None:
     for pair in (*pairs, ("--engine", "neon"), ("--reference", "caffe")):
         assert pair in itertools.pairwise(build)
     assert build[-2:] == ["a*", "b"]
-    assert publish == ["zoo", "publish", "nightly/zoo", "memory://zoo"]
+    (report,) = (after for option, after in itertools.pairwise(build) if option == "--report")
+    assert publish == ["zoo", "publish", "nightly/zoo", "memory://zoo", "--report", report]
 
 
 def test_compose_runs_this_script() -> None:
