@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from caffe2neon.attestation import statement
+from caffe2neon.bugs import place_of
 from caffe2neon.caffe import net_text, read_weights, require_finite
 from caffe2neon.convert import convert
 from caffe2neon.description import model_json
@@ -48,7 +48,11 @@ __all__ = ["STAGES", "Options", "build_model"]
 
 @dataclass(frozen=True)
 class Job:
-    """What is known of one entry so far; each stage gives back a fuller one."""
+    """What is known of one entry so far; each stage gives back a fuller one.
+
+    ``weights`` and ``model`` are the exception: as large as the model, they are let go of as soon as no stage needs them, since an
+    entry may be measured for hours, by processes that read the file.
+    """
 
     spec: ModelSpec
     options: Options
@@ -60,6 +64,7 @@ class Job:
     weights: CaffeWeights | None = None
     stage: StagedBuild | None = None
     model: NeonModel | None = None
+    description: JSON = None
     parity: Parity | None = None
     evaluation: Evaluation | None = None
     publication: Publication | None = None
@@ -136,12 +141,13 @@ def _convert(job: Job) -> Job:
 
 def _remap(job: Job) -> Job:
     """Reorder the classes where the entry asks for it, then write the file that all later stages read."""
+    assert job.fetched is not None
     assert job.model is not None
     model = remap(job.model, builtin_map()) if job.spec.label_remap else _with_order(job.model, job.spec.class_order)
     stage = job.stack.enter_context(staged_build(job.options.output, job.spec.name, build_of(job.spec, job.options)))
-    job = replace(job, model=model, stage=stage)
+    job = replace(job, stage=stage, description=model_json(job.spec, job.fetched, model))
     write_prm(model, job.prm)
-    return job
+    return replace(job, model=None)
 
 
 def _with_order(model: NeonModel, order: str) -> NeonModel:
@@ -164,7 +170,7 @@ def _verify(job: Job) -> Job:
         reference=options.reference,
         threads=options.threads,
     )
-    return replace(job, parity=parity)
+    return replace(job, parity=parity, weights=None)
 
 
 def _evaluate(job: Job) -> Job:
@@ -184,13 +190,11 @@ def _evaluate(job: Job) -> Job:
 def _publish(job: Job) -> Job:
     assert job.stage is not None
     assert job.net is not None
-    assert job.fetched is not None
-    assert job.model is not None
     folder, name = job.stage.folder, job.spec.name
     write_bytes(folder / f"{name}.prototxt", net_text(job.net).encode())
     with suppress(UsageError):  # too tangled to draw: the page does without
         write_bytes(folder / f"{name}.svg", draw_file(job.prm))
-    write_bytes(folder / "model.json", json_bytes(model_json(job.spec, job.fetched, job.model)))
+    write_bytes(folder / "model.json", json_bytes(job.description))
     write_bytes(folder / "parity.json", json_bytes(to_json(job.parity)))
     if job.evaluation is not None:
         write_bytes(folder / "evaluation.json", json_bytes(to_json(job.evaluation)))
@@ -263,8 +267,7 @@ def _failure(error: Exception) -> str:
         return f"{error.filename or 'the system'}: {error.strerror or error}"
     if isinstance(error, MemoryError):
         return "not enough memory"
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    message = f"a bug in caffe2neon: {type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
+    message = f"a bug in caffe2neon: {type(error).__name__}: {error} ({place_of(error)})"
     return f"{message}\nplease report it, with the manifest's entry"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import tempfile
@@ -18,10 +19,14 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import IO, Any, Generic, TypeVar
 
+from caffe2neon.bugs import ElsewhereError, place_of, way_of
+
 #: How often a task is begun whose worker died, as the system kills the largest process where memory is short.
 _ATTEMPTS = 2
 #: Seconds that a worker has to put things in order when all is to stop.
 _GRACE = 5.0
+#: Bytes at the end of a worker's log that its last line is looked for in.
+_KEPT = 16_000
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -42,6 +47,8 @@ class _Said:
 @dataclass(frozen=True)
 class _Raised:
     error: Exception
+    place: str
+    way: str
 
 
 class Workers(Generic[Task, Result]):
@@ -86,13 +93,14 @@ class Workers(Generic[Task, Result]):
                     self._hear(task, message.words)
                     continue
                 if isinstance(message, _Raised):
-                    raise message.error
+                    raise message.error from ElsewhereError(message.place, message.way)
                 self._next(worker)
                 yield task, message
 
     def _next(self, worker: _Worker[Task]) -> None:
         if self._waiting:
             worker.task, worker.attempt = self._waiting.popleft()
+            _empty(worker.log)
             with contextlib.suppress(OSError):  # died meanwhile: the next message is its end
                 worker.pipe.send(worker.task)
         else:
@@ -103,12 +111,11 @@ class Workers(Generic[Task, Result]):
         self._remove(worker)
         how = _manner_of_death(worker.process.exitcode)
         with worker.log:
-            worker.log.seek(0)
-            words = worker.log.read().decode(errors="replace").strip().splitlines()
+            words = _last_words(worker.log)
         if worker.attempt < _ATTEMPTS:
             self._waiting.appendleft((worker.task, worker.attempt + 1))
             return None
-        return Death(f"died {_ATTEMPTS} times, the last time {how}{f': {words[-1]}' if words else ''}")
+        return Death(f"died {_ATTEMPTS} times, the last time {how}{f': {words}' if words else ''}")
 
     def _start(self, task: Task, attempt: int) -> None:
         context = multiprocessing.get_context("spawn")
@@ -169,6 +176,19 @@ def _manner_of_death(code: int | None) -> str:
     return f"with exit code {code}"
 
 
+def _empty(log: IO[bytes]) -> None:
+    """For the next task. Worker and parent have one position in the file, as they have one open file."""
+    log.seek(0)
+    log.truncate()
+
+
+def _last_words(log: IO[bytes]) -> str:
+    """The last line, whatever there is before it."""
+    log.seek(max(0, log.seek(0, os.SEEK_END) - _KEPT))
+    lines = log.read(_KEPT).decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
+
+
 def _serve(pipe: Connection, work: Callable[[Any, Callable[[Any], None]], Any]) -> None:
     """A worker: a task comes in, words and a result go out, until the pipe ends."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -183,13 +203,30 @@ def _serve(pipe: Connection, work: Callable[[Any, Callable[[Any], None]], Any]) 
             try:
                 result = work(task, lambda words: pipe.send(_Said(words)))
             except Exception as error:
-                result = _Raised(error)
+                result = _Raised(_portable(error), place_of(error), way_of(error))
             pipe.send(result)
 
 
+def _portable(error: Exception) -> Exception:
+    """``error``, or what it says where it would not arrive: classes of others may want more than pickle gives them back."""
+    try:
+        arrived = pickle.loads(pickle.dumps(error))
+    except Exception:  # whatever their constructors do
+        arrived = None
+    return error if type(arrived) is type(error) else RuntimeError(f"{type(error).__name__}: {error}")
+
+
 def _end_with_parent() -> None:
-    """A parent that is killed cannot tell: nobody would hear of what is built from then on."""
+    """A parent that is killed cannot tell: nobody would hear of what is done from then on.
+
+    First as when the parent says so itself, so that temporary folders go and programs that were started end; then at once, since
+    compiled code may not return for hours.
+    """
     parent = multiprocessing.parent_process()
+    main = threading.main_thread().ident
     assert parent is not None
+    assert main is not None
     parent.join()
+    signal.pthread_kill(main, signal.SIGTERM)  # to this thread alone: it may be in a system call that lasts
+    time.sleep(2 * _GRACE)  # its own workers may take that long
     os._exit(1)
