@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from caffe2neon.errors import EngineError
-from caffe2neon.parts import CountPart, measure_together
+from caffe2neon.parts import CountPart, Tell, measure_together
 from caffe2neon.pipeline import build_model
 from caffe2neon.planning import Options, unchanged
 from caffe2neon.publish import clear_abandoned
@@ -30,10 +30,10 @@ def build_models(
 ) -> Generator[Outcome, None, None]:
     """Build entries, ``jobs`` at a time; outcomes come as they are reached.
 
-    What is published already is said at once, without a worker. Each worker has one entry at a time, so that memory is bounded by
-    the ``jobs`` largest ones, and its share of the cores. Where there are fewer entries than half of ``jobs``, each is measured by
-    several processes. An entry whose worker dies is begun once more. To stop, close the generator, or let a KeyboardInterrupt
-    come: workers end, and nothing half-made stays.
+    What is published already is said at once, without a worker. Each worker has one entry at a time and its share of the cores.
+    Where there are fewer entries than half of ``jobs``, each is measured by several processes, at most one a core; the one that
+    waits for them has let go of the model. So memory is bounded by the ``jobs`` largest entries. An entry whose worker dies is
+    begun once more. To stop, close the generator, or let a KeyboardInterrupt come: workers end, and nothing half-made stays.
 
     Args:
         report: hears of all entries, in this process and thread.
@@ -45,7 +45,8 @@ def build_models(
         else:
             left.append(spec)
     running = max(1, min(jobs, len(left)))
-    build = partial(_build, options=shared(options, running) if running > 1 else options, places=jobs // running)
+    places = min(jobs // running, _cores())
+    build = partial(_build, options=shared(options, running) if running > 1 else options, places=places)
     if running == 1:
         yield from (build(spec, report) for spec in left)
         return
@@ -71,11 +72,13 @@ def _build(spec: ModelSpec, report: Report, *, options: Options, places: int) ->
 def _measure(
     prm: Path, dataset: DatasetSpec, preprocess: Preprocess, how: MeasureOptions, progress: Progress, *, places: int
 ) -> Evaluation:
-    """:func:`~caffe2neon.single.measure` by ``places`` processes, which divide the threads that one would have."""
-    share = replace(how, threads=_divided(how.threads, places), workers=_divided(how.workers, places))
+    """:func:`~caffe2neon.single.measure` by at most ``places`` processes, which divide the threads that one would have."""
 
-    def count_all(count: CountPart, parts: Sequence[range], advance: Callable[[int], None]) -> Iterator[Counts]:
-        with contextlib.closing(Workers(partial(_count, count), parts, places, lambda _, more: advance(more))) as pool:
+    def share(parts: int) -> MeasureOptions:
+        return replace(how, threads=_divided(how.threads, parts), workers=_divided(how.workers, parts))
+
+    def count_all(count: CountPart, parts: Sequence[range], tell: Tell) -> Iterator[Counts]:
+        with contextlib.closing(Workers(partial(_count, count), parts, len(parts), tell)) as pool:
             for part, result in pool.results():
                 if isinstance(result, Death):
                     what = f"the process that measured examples {part.start} to {part.stop - 1}"
@@ -85,15 +88,8 @@ def _measure(
     return measure_together(prm, dataset, preprocess, how, progress, places=places, share=share, count_all=count_all)
 
 
-def _count(count: CountPart, part: range, advance: Callable[[int], None]) -> Counts:
-    before = 0
-
-    def progress(_: str, done: int, __: int | None) -> None:
-        nonlocal before
-        advance(done - before)
-        before = done
-
-    return count(part, progress=progress)
+def _count(count: CountPart, part: range, say: Callable[[int], None]) -> Counts:
+    return count(part, progress=lambda _, done, __: say(done))
 
 
 def shared(options: Options, jobs: int) -> Options:
@@ -103,7 +99,11 @@ def shared(options: Options, jobs: int) -> Options:
 
 def _divided(threads: int | None, parts: int) -> int:
     """The share of each; 0 and None mean one thread a core."""
-    return max(1, (threads or len(os.sched_getaffinity(0))) // parts)
+    return max(1, (threads or _cores()) // parts)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 def calm(report: Report) -> Report:

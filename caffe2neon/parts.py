@@ -16,8 +16,10 @@ _LEAST = 500
 
 #: Counts a part, and may be told ``progress``.
 CountPart: TypeAlias = Callable[..., Counts]
-#: Has parts counted somewhere, and tells how many examples more are done.
-CountAll: TypeAlias = Callable[[CountPart, Sequence[range], Callable[[int], None]], Iterable[Counts]]
+#: Is told how many examples of a part are done; of one that is begun again, from 0 on again.
+Tell: TypeAlias = Callable[[range, int], None]
+#: Has parts counted somewhere.
+CountAll: TypeAlias = Callable[[CountPart, Sequence[range], Tell], Iterable[Counts]]
 
 
 def measure_together(
@@ -28,25 +30,28 @@ def measure_together(
     progress: Progress,
     *,
     places: int,
-    share: MeasureOptions,
+    share: Callable[[int], MeasureOptions],
     count_all: CountAll,
 ) -> Evaluation:
     """:func:`~caffe2neon.single.measure`, at ``places`` at once; a data set that is too small for that is measured here.
 
-    ``share`` is ``how`` for each part: with its share of the threads.
+    ``share`` is ``how`` for each of so many parts: with its share of the threads.
     """
+    if places == 1:
+        return measure(prm, dataset, preprocess, how, progress)
     examples = len(open_dataset(dataset))
     parts = shards(examples, max(1, min(places, examples // _LEAST)))
     if len(parts) == 1:
         return measure(prm, dataset, preprocess, how, progress)
-    done = 0
+    done, furthest = dict.fromkeys(parts, 0), 0
 
-    def advance(more: int) -> None:
-        nonlocal done
-        done += more
-        progress(f"evaluate {prm.stem}", done, examples)
+    def tell(part: range, count: int) -> None:
+        nonlocal furthest
+        done[part] = count
+        furthest = max(furthest, sum(done.values()))  # stands still while a part catches up with where it died
+        progress(f"evaluate {prm.stem}", furthest, examples)
 
-    return total(count_all(partial(_count, prm, dataset, preprocess, share), parts, advance))
+    return total(count_all(partial(_count, prm, dataset, preprocess, share(len(parts))), parts, tell))
 
 
 def _count(

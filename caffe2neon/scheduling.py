@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import secrets
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from caffe2neon import __version__
 from caffe2neon.building import calm
 from caffe2neon.errors import Caffe2NeonError, ClusterError, UsageError
 from caffe2neon.files import cannot_write
-from caffe2neon.parts import CountPart, measure_together
+from caffe2neon.parts import CountPart, Tell, measure_together
 from caffe2neon.pipeline import build_model
 from caffe2neon.planning import Options, unchanged
 from caffe2neon.records import (
@@ -93,17 +93,27 @@ def _measure_together(
     with worker_client() as client:  # this thread's place is free for a part meanwhile
         places = len(client.scheduler_info(-1)["workers"])
         count_all = partial(_count_all, client)
-        return measure_together(prm, dataset, preprocess, how, progress, places=places, share=how, count_all=count_all)
+        return measure_together(prm, dataset, preprocess, how, progress, places=places, share=lambda _: how, count_all=count_all)
 
 
-def _count_all(client: Any, count: CountPart, parts: Sequence[range], advance: Callable[[int], None]) -> Iterator[Counts]:
+def _count_all(client: Any, count: CountPart, parts: Sequence[range], tell: Tell) -> Iterator[Counts]:
     from distributed import as_completed
 
     # Before other entries, so that what has begun ends.
-    futures = client.map(count, parts, priority=1, retries=_RETRIES, pure=False)
+    futures = client.map(partial(_kept, count), parts, priority=1, retries=_RETRIES, pure=False)
     for _, counts in as_completed(futures, with_results=True):  # type: ignore[no-untyped-call]
-        advance(counts.stop - counts.start)
+        if isinstance(counts, Caffe2NeonError):
+            raise counts
+        tell(range(counts.start, counts.stop), counts.stop - counts.start)
         yield counts
+
+
+def _kept(count: CountPart, part: range) -> Counts | Caffe2NeonError:
+    """An error of ours as a value: Dask does anew what raises, and this would only fail again."""
+    try:
+        return count(part)
+    except Caffe2NeonError as error:
+        return error
 
 
 def _outcomes(client: Any, specs: Sequence[ModelSpec], options: Options, report: Report) -> Iterator[Outcome]:

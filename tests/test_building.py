@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import multiprocessing
@@ -11,17 +12,23 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
-from caffe2neon import building, pipeline
+from caffe2neon import building, evaluate, parts, pipeline
 from caffe2neon.building import build_models, calm, shared
+from caffe2neon.errors import EngineError
 from caffe2neon.manifest import read_manifest
 from caffe2neon.planning import Options
-from caffe2neon.records import Event, ModelSpec
+from caffe2neon.records import DatasetSpec, Evaluation, Event, ModelSpec
+from caffe2neon.single import MeasureOptions
 from tests.fetch.files import UNDER_WAY, serving
 from tests.publish.builds import check
 from tests.zoos import Zoo, files_of
@@ -153,24 +160,36 @@ def test_fewer_entries_than_jobs_are_measured_in_parts_to_the_same_bytes(large: 
 
 
 @pytest.mark.parametrize(("deaths", "status"), [(1, "published"), (2, "failed")])
-def test_a_process_that_measures_a_part_is_killed(large: Zoo, deaths: int, status: str) -> None:
-    killed: set[int] = set()
+def test_a_process_that_measures_a_part_is_killed(
+    large: Zoo, deaths: int, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When both are halfway, or at the first word of each attempt. What is done is told once, though it was done twice."""
+    monkeypatch.setattr(building, "_PACE", 0.0)
+    large.add_npz("many", np.zeros((8000, 6, 6), np.uint8), np.zeros(8000, np.uint8))
+    killed = [0]  # workers' numbers, which count up: the next one is that which began the part again
+    told: list[int] = []
 
     def kill(event: Event) -> None:
-        if event.step == "evaluate aa" and len(killed) < deaths:
-            worker = max(multiprocessing.active_children(), key=lambda process: int(process.name.rpartition("-")[2]))
-            if worker.pid and worker.pid not in killed:
-                killed.add(worker.pid)
+        if event.step != "evaluate aa":
+            return
+        told.append(event.done)
+        if len(killed) <= deaths and (deaths > 1 or event.done > 4000):
+            number, worker = max((int(process.name.rpartition("-")[2]), process) for process in multiprocessing.active_children())
+            if number > killed[-1]:
+                killed.append(number)
                 worker.kill()
 
     specs = [spec for spec in specs_of(large) if spec.name == "aa"]
     (outcome,) = build_models(specs, options_of(large), jobs=2, report=kill)
-    assert (outcome.status, len(killed)) == (status, deaths)
+    assert (outcome.status, len(killed)) == (status, 1 + deaths)
+    assert told == sorted(told)
+    assert max(told) <= 8000
     if status == "failed":
         assert "the process that measured examples " in outcome.reason
         assert "died 2 times, the last time by SIGKILL\nif memory was short" in outcome.reason
-    elif outcome.evaluation:
-        assert outcome.evaluation.count == 2000
+    else:
+        assert outcome.evaluation is not None
+        assert outcome.evaluation.count == told[-1] == 8000
     assert multiprocessing.active_children() == []
     assert not (large.output / ".staging").exists()
 
@@ -188,6 +207,83 @@ def test_what_is_wrong_in_a_part_is_said_of_the_entry(large: Zoo) -> None:
         assert (outcome.status, outcome.stage) == ("failed", "evaluate")
         reasons.append(outcome.reason)
     assert reasons[0] == reasons[1]
+
+
+def test_a_data_set_that_one_process_measures_is_opened_once(large: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[DatasetSpec] = []
+    real = evaluate.open_dataset
+
+    def counted(spec: DatasetSpec) -> evaluate.Dataset:
+        opened.append(spec)
+        return real(spec)
+
+    for module in (evaluate, parts):
+        monkeypatch.setattr(module, "open_dataset", counted)
+    specs = [spec for spec in specs_of(large) if spec.name == "aa"]
+    assert [outcome.status for outcome in build_models(specs, options_of(large))] == ["published"]
+    assert len(opened) == 1
+
+
+class Unmanned:
+    """Workers that do nothing."""
+
+    asked: ClassVar[list[tuple[MeasureOptions, int, int]]] = []
+
+    def __init__(self, work: Any, tasks: Sequence[range], jobs: int, _: object) -> None:
+        count = work.args[0]
+        self.asked.append((count.args[3], len(tasks), jobs))
+
+    def results(self) -> Iterator[Any]:
+        raise EngineError("nobody works")
+
+    def close(self) -> None:
+        pass
+
+
+def test_parts_divide_the_cores_among_as_many_as_there_are(large: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """8 cores, 64 jobs: 8 processes would be the most, but 2,000 examples are worth 4."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(building, "Workers", Unmanned)
+    monkeypatch.setattr(Unmanned, "asked", [])
+    for threads, jobs in ((0, 64), (4, 64), (0, 2)):
+        specs = [spec for spec in specs_of(large) if spec.name == "aa"]
+        (outcome,) = build_models(specs, replace(options_of(large), threads=threads), jobs=jobs)
+        assert outcome.reason.startswith("nobody works")
+    seen = [(how.threads, how.workers, parts, processes) for how, parts, processes in Unmanned.asked]
+    assert seen == [(2, 2, 4, 4), (1, 2, 4, 4), (4, 4, 2, 2)]
+
+
+def test_there_are_at_most_as_many_parts_as_cores(large: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(3)))
+    monkeypatch.setattr(building, "Workers", Unmanned)
+    monkeypatch.setattr(Unmanned, "asked", [])
+    list(build_models([spec for spec in specs_of(large) if spec.name == "aa"], options_of(large), jobs=64))
+    assert [(parts, processes) for _, parts, processes in Unmanned.asked] == [(3, 3)]
+
+
+def test_what_is_as_large_as_the_model_is_let_go_of_before_measuring(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that waits for others to measure holds neither the weights nor the model."""
+    made: list[weakref.ref[Any]] = []
+
+    def watched(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            result = function(*arguments, **options)
+            made.append(weakref.ref(result))
+            return result
+
+        return call
+
+    def measure(*_: object) -> Evaluation:
+        gc.collect()
+        assert [large() for large in made] == [None] * 3
+        raise EngineError("nobody measures")
+
+    for name in ("read_weights", "convert", "_with_order"):
+        monkeypatch.setattr(pipeline, name, watched(getattr(pipeline, name)))
+    zoo.add_npz("few", np.zeros((2, 6, 6), np.uint8), np.zeros(2, np.uint8))
+    zoo.add_small("aa", dataset="few", preprocess={"channel_order": "GRAY"}, class_order="caffe")
+    outcome = pipeline.build_model(specs_of(zoo)[0], options_of(zoo), measure=measure)
+    assert outcome.reason.startswith("nobody measures"), outcome.reason
 
 
 def test_closing_early_stops_workers_and_leaves_nothing_half_made(zoo: Zoo) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,10 +14,10 @@ import numpy as np
 import pytest
 
 from caffe2neon import __version__, scheduling
-from caffe2neon.errors import ClusterError, UsageError
+from caffe2neon.errors import ClusterError, PictureError, UsageError
 from caffe2neon.manifest import read_manifest
 from caffe2neon.planning import Options
-from caffe2neon.records import Event, ModelSpec
+from caffe2neon.records import Counts, Event, ModelSpec
 from caffe2neon.scheduling import build_on_cluster
 from tests.publish.builds import check
 from tests.zoos import Zoo, files_of, run
@@ -148,3 +149,23 @@ def test_workers_that_cannot_do_this_work(tmp_path: Path, answers: Any, message:
     with pytest.raises(ClusterError, match=message):
         scheduling._check_workers(Answers(answers), tmp_path / "zoo")
     assert list((tmp_path / "zoo").iterdir()) == []
+
+
+def _broken(part: range) -> Counts:
+    """Notes that it was called, for which part."""
+    (Path(os.environ["CALLS"]) / f"{part.start}-{secrets.token_hex(4)}").touch()
+    if part.start:
+        raise PictureError("the picture is broken", path="b.jpg")
+    return Counts("e", "d", "", 1000, part.start, part.stop, {1: 0})
+
+
+def test_an_error_of_ours_in_a_part_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    distributed = pytest.importorskip("distributed", reason="needs caffe2neon[distributed]")
+    monkeypatch.setenv("CALLS", str(tmp_path))
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+        pytest.raises(PictureError, match=r"b\.jpg: the picture is broken"),
+    ):
+        list(scheduling._count_all(client, _broken, [range(500), range(500, 1000)], lambda *_: None))
+    assert sorted(path.name.partition("-")[0] for path in tmp_path.iterdir()) == ["0", "500"]
