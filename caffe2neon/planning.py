@@ -15,7 +15,7 @@ from caffe2neon.publish import build_id, find_build, read_index
 from caffe2neon.records import JSON, DatasetSpec, ModelSpec, PinnedFile
 from caffe2neon.report import to_json
 
-#: Kinds of data sets whose labels lie among the pictures.
+#: Kinds of data sets that are spread over a folder's files.
 _SPREAD = ("folder", "lmdb", "macrobatch")
 
 
@@ -107,10 +107,10 @@ def build_of(spec: ModelSpec, options: Options) -> str:
     Pins decide what the files are, so no file of the model is read for it.
 
     Raises:
-        DataError: the data set's labels cannot be read.
+        DataError: the data set cannot be read.
     """
     data = spec.dataset if options.evaluate else None
-    measured: JSON = [data.name, data.kind, data.class_order, _labels_digest(data), options.skip_bad] if data else None
+    measured: JSON = [data.name, data.kind, data.class_order, _fingerprint(data), options.skip_bad] if data else None
     return build_id(
         {
             "version": __version__,
@@ -157,11 +157,11 @@ def unchanged(spec: ModelSpec, options: Options) -> bool:
         return False
 
 
-def _labels_digest(dataset: DatasetSpec) -> str:
-    """All entries of a data set share its labels, so each process looks at them once, unless their files change meanwhile."""
+def _fingerprint(dataset: DatasetSpec) -> str:
+    """Many entries have the same data set, so each process looks at it once, unless its files change meanwhile."""
     try:
         spread = sorted(dataset.path.iterdir()) if dataset.kind in _SPREAD else []
-        states = [path.stat() for path in (labels_file(dataset), *spread)]
+        states = [path.stat() for path in (dataset.path, labels_file(dataset), *spread)]
     except OSError:
         return fingerprint(dataset)  # which says what is wrong
     return _remembered(dataset, tuple((state.st_mtime_ns, state.st_size) for state in states))

@@ -1,12 +1,17 @@
-"""What a data set is, told by what lies there, and what its labels are, told in one hash."""
+"""What a data set is, told by what lies there, and which one it is, told in one hash."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+
 from caffe2neon.errors import DataError
-from caffe2neon.evaluate.dataset import DATA, META, VAL_LIST, labels_file, open_dataset
+from caffe2neon.evaluate.dataset import DATA, META, VAL_LIST, Dataset, labels_file, open_dataset
+from caffe2neon.evaluate.image_list import ImageList
+from caffe2neon.evaluate.pictures import EncodedPictures
 from caffe2neon.files import digest
 from caffe2neon.records import DatasetSpec
 
@@ -60,15 +65,29 @@ def _kind_of_folder(path: Path, labels: Path | None) -> str:
 
 
 def fingerprint(spec: DatasetSpec) -> str:
-    """sha256 of a data set's labels: of the file that has them, or of themselves where they are spread among pictures.
+    """sha256 of what tells a data set from another, without reading its pictures: of all labels, and of the sizes of all files that
+    pictures are in; of npz and idx, of the very files.
 
     Raises:
         DataError: something cannot be read.
     """
-    if spec.kind in ("folder", "lmdb", "macrobatch"):
-        return hashlib.sha256(open_dataset(spec).labels.astype("<i8").tobytes()).hexdigest()
-    path = labels_file(spec)
     try:
-        return digest(path)
+        if spec.kind in ("npz", "idx"):
+            said = "".join(map(digest, dict.fromkeys((spec.path, labels_file(spec))))).encode()
+        elif spec.kind == "ilsvrc12_tar":  # its 50,000 members would take seconds to find
+            said = f"{digest(labels_file(spec))} {spec.path.stat().st_size}".encode()
+        else:
+            dataset = open_dataset(spec)
+            sizes = [path.stat().st_size for path in _files(spec, dataset)]
+            said = np.concatenate((dataset.labels, sizes)).astype("<i8").tobytes()
     except OSError as error:
-        raise DataError(f"cannot read: {error.strerror or error}", path=str(path)) from error
+        raise DataError(f"cannot read: {error.strerror or error}", path=str(error.filename or spec.path)) from error
+    return hashlib.sha256(said).hexdigest()
+
+
+def _files(spec: DatasetSpec, dataset: Dataset) -> Iterable[Path]:
+    if isinstance(dataset, ImageList):
+        return (dataset.root / file for file in dataset.files)
+    if isinstance(dataset, EncodedPictures):
+        return dict.fromkeys(span.path for span in dataset.spans)
+    return (labels_file(spec),)

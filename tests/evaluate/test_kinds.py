@@ -95,6 +95,18 @@ def test_a_fingerprint_changes_with_the_labels(tmp_path: Path) -> None:
     assert fingerprint(spec) != before
 
 
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_a_fingerprint_changes_with_the_pictures(tmp_path: Path, kind: str) -> None:
+    """Labels stay; some picture, or the file that it is in, becomes longer."""
+    spec = make(kind, tmp_path / "data")
+    before = fingerprint(spec)
+    files = [spec.path] if spec.path.is_file() else sorted(path for path in spec.path.rglob("*") if path.is_file())
+    pictures = [path for path in files if path.suffix in (".png", ".jpg", ".cpio", ".mdb")] or files
+    with pictures[-1].open("ab") as stream:
+        stream.write(bytes(4096))
+    assert fingerprint(spec) != before
+
+
 @pytest.mark.parametrize("kind", ["npz", "lmdb", "macrobatch"])
 def test_labels_beside_those_within_are_refused(tmp_path: Path, kind: str) -> None:
     spec = replace(make(kind, tmp_path / "data"), labels=tmp_path / "val.txt")
@@ -122,7 +134,7 @@ def test_nothing_known(tmp_path: Path, data: bytes) -> None:
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="gone: cannot read the data set: No such file"):
         kind_of(tmp_path / "gone")
-    with pytest.raises(DataError, match=r"val\.txt: cannot read: No such file"):
+    with pytest.raises(DataError, match=r"val\.txt: cannot read the list of pictures: No such file"):
         fingerprint(DatasetSpec("d", "image_list", tmp_path))
 
 
