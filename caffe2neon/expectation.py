@@ -17,6 +17,9 @@ from caffe2neon.manifest import apply_fixes
 from caffe2neon.records import CaffeNet, ModelSpec, Outcome, Progress, no_progress
 from caffe2neon.single import lay_out_net
 
+#: Findings that one line has.
+_NAMED = 3
+
 
 def net_of(spec: ModelSpec, prototxt: Path) -> CaffeNet:
     """The net of an entry, its declared text fixes made; ``prototxt`` is the pinned file.
@@ -51,7 +54,9 @@ def unpublished(spec: ModelSpec, prototxt: Callable[[], Path]) -> Outcome:
     if error is None:
         reason = f"expected to be refused ({spec.reason}), but converts: take 'expect' out of the entry, and pin its weights"
         return Outcome(spec.name, "failed", reason, "convert")
-    return Outcome(spec.name, "refused", f"as expected: {spec.reason}\n{first_line(error)}", "convert")
+    found = in_brief(error)
+    reason = f"as expected: {spec.reason}" + (f"\n{found}" if found != spec.reason else "")
+    return Outcome(spec.name, "refused", reason, "convert")
 
 
 def draft(
@@ -86,7 +91,7 @@ def draft(
         layout = lay_out_net(net)
         convert(layout)
     except (GraphError, UnsupportedError) as error:
-        return replace(spec, expect="refused", reason=first_line(error))
+        return replace(spec, expect="refused", reason=in_brief(error))
     shape = layout.trunk.source.shape[1:]
     return replace(spec, input=shape if len(shape) == 3 else None)
 
@@ -97,10 +102,13 @@ def _name(path: str) -> str:
     return re.sub(r"[^a-z0-9_.-]", "_", stem.lower()).lstrip(".-") or "model"
 
 
-def first_line(error: Caffe2NeonError) -> str:
-    """What an error says, in one line: of many findings the first, without the name of a file in the cache."""
+def in_brief(error: Caffe2NeonError) -> str:
+    """What an error says, in one line: of many findings the first few, without the name of a file in the cache."""
     if not isinstance(error, UnsupportedError):
         return " ".join(line.strip() for line in error.message.splitlines()[:2])
-    first, *others = error.findings
-    place = replace(first.where, path="", line=0, column=0)
-    return f"{replace(first, where=place, remedy='')}{f', and {len(others)} more' if others else ''}"
+    places = (replace(finding.where, path="", line=0, column=0) for finding in error.findings[:_NAMED])
+    brief = "; ".join(
+        str(replace(finding, where=place, remedy="")) for finding, place in zip(error.findings, places, strict=False)
+    )
+    more = len(error.findings) - _NAMED
+    return f"{brief}; and {more} more" if more > 0 else brief

@@ -96,6 +96,8 @@ def _lines(checked: Checked, width: int) -> Iterator[str]:
             if layer.verdict == verdict:
                 line = f"line {layer.line}, " if layer.line else ""
                 yield from _wrapped(f"{verdict}: {line}{layer.layer}: {layer.reason}", layer.remedy, width)
+    if counts["open"]:
+        yield from _wrapped("open: not judged, as a refused layer leaves shapes unknown", "", width)
     for found in checked.findings:
         yield from _wrapped(f"refused: {found.where}: {found.reason}", found.remedy, width)
     for note in checked.notes:

@@ -147,7 +147,7 @@ def _check_entry(spec: ModelSpec, manifest: Manifest, cache: Path, mirrors: tupl
     root = manifest.path.parent
     if not plan(spec.prototxt, root=root, cache=cache, mirrors=mirrors, offline=True):
         return _Result(spec.name, "not checked", "its prototxt is not on this machine")
-    from caffe2neon.expectation import first_line, refusal
+    from caffe2neon.expectation import in_brief, refusal
 
     try:
         path = fetch_file(spec.prototxt, root=root, cache=cache, mirrors=mirrors, offline=True).path
@@ -157,7 +157,7 @@ def _check_entry(spec: ModelSpec, manifest: Manifest, cache: Path, mirrors: tupl
     if spec.expect == "refused":
         if refused is None:
             return _Result(spec.name, "failed", f"expected to be refused ({spec.reason}), but converts", ok=False)
-        return _Result(spec.name, "refused", f"as expected: {first_line(refused)}")
+        return _Result(spec.name, "refused", f"as expected: {in_brief(refused)}")
     if refused is not None:
         return _Result(spec.name, "failed", f"does not convert: {refused}", ok=False)
     if spec.expect == "unpinned":
