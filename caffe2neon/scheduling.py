@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import queue
 import secrets
@@ -163,6 +164,7 @@ def _client(scheduler: str) -> Iterator[Any]:
         remedy = "install it: pip install 'caffe2neon[distributed]'"
         raise UsageError("--scheduler needs Dask, which is not installed", remedy=remedy) from error
     try:
+        asyncio.run(_greet(scheduler))
         client: Any = Client(scheduler, timeout=_TIMEOUT, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         remedy = "start one: dask scheduler, and on each machine: dask worker tcp://HOST:8786"
@@ -171,6 +173,16 @@ def _client(scheduler: str) -> Iterator[Any]:
         yield client
     finally:
         client.close()
+
+
+async def _greet(scheduler: str) -> None:
+    """A ``Client`` that found nobody would go on trying for a minute when it is thrown away, and end in a traceback."""
+    from distributed import Security
+    from distributed.comm.core import connect
+
+    credentials = Security().get_connection_args("client")  # type: ignore[no-untyped-call]
+    comm = await connect(scheduler, timeout=_TIMEOUT, **credentials)  # type: ignore[no-untyped-call]
+    comm.abort()
 
 
 def _check_workers(client: Any, output: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,6 +109,19 @@ def test_no_scheduler_answers(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(ClusterError, match="no Dask scheduler answers at tcp://127") as caught:
         list(build_on_cluster(specs_of(zoo), options_of(zoo), scheduler="tcp://127.0.0.1:1"))
     assert "dask scheduler" in caught.value.remedy
+
+
+@pytest.mark.parametrize("address", ["nonsense", "foo://host:1", "tcp://127.0.0.1:1"])
+def test_nothing_is_left_trying_where_no_scheduler_answers(address: str, zoo: Zoo) -> None:
+    """Dask's client would: for a minute at the end of the program, and then with a traceback."""
+    pytest.importorskip("distributed", reason="needs caffe2neon[distributed]")
+    code = "from caffe2neon import scheduling; scheduling._TIMEOUT = 0.2; from caffe2neon.cli import main; main()"
+    zoo.write()
+    arguments = ["zoo", "build", *map(str, zoo.arguments()), "--scheduler", address]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=50, check=False)
+    assert done.returncode == 1
+    assert f"error: no Dask scheduler answers at {address}" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_dask_is_not_installed(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
