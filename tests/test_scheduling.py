@@ -177,7 +177,7 @@ def test_an_error_of_ours_in_a_part_is_not_tried_again(tmp_path: Path, monkeypat
     distributed = pytest.importorskip("distributed", reason="needs caffe2neon[distributed]")
     monkeypatch.setenv("CALLS", str(tmp_path))
     with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
         pytest.raises(PictureError, match=r"b\.jpg: the picture is broken"),
     ):
