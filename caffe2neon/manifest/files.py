@@ -36,19 +36,14 @@ def read_file(entry: Section, key: str, *, pinned: bool) -> PinnedFile:
 
 
 def check_urls(sections: Mapping[str, Section], models: tuple[ModelSpec, ...]) -> None:
-    """Two models from one caffemodel, or one address pinned to two contents, are slips of copying."""
-    weights: dict[tuple[str, str], str] = {}
+    """One address pinned to two contents is a slip of copying; models may share files, and differ in ``label_remap`` alone."""
     pins: dict[tuple[str, str], tuple[str, str]] = {}
     for model in models:
-        entry, file = sections[model.name], model.caffemodel
-        place = (file.url, file.member)
-        if file.url and weights.setdefault(place, model.name) != model.name:
-            entry.wrong("caffemodel", f"the same url as {weights[place]}'s")
         for key, pinned in (("prototxt", model.prototxt), ("caffemodel", model.caffemodel)):
             for address in filter(None, (pinned.url, *pinned.mirrors) if pinned.digest else ()):
                 owner, digest = pins.setdefault((address, pinned.algorithm), (model.name, pinned.digest))
                 if digest != pinned.digest:
-                    entry.wrong(key, f"{address} is pinned to another {pinned.algorithm} in {owner}")
+                    sections[model.name].wrong(key, f"{address} is pinned to another {pinned.algorithm} in {owner}")
 
 
 def _is_inside(member: str) -> bool:

@@ -243,9 +243,19 @@ def test_hash_of_an_empty_file(tmp_path: Path, algorithm: str) -> None:
     assert found == [f"models.plain.prototxt.{algorithm}: this is the hash of an empty file (line 20)"]
 
 
-def test_one_caffemodel_twice(tmp_path: Path) -> None:
+def test_two_models_of_one_caffemodel(tmp_path: Path) -> None:
+    """With and without ``label_remap``, say: nothing is wrong with it, as long as both mean the same bytes."""
     text = _changed(f"url: w, sha256: {A}, sha1: {'d' * 40}", f"url: 'https://example.org/lenet.caffemodel', sha256: {B}")
-    assert _mistakes(tmp_path, text) == ["models.plain.caffemodel: the same url as lenet's (line 21)"]
+    lenet, plain = _read(tmp_path, text).models
+    assert lenet.caffemodel.url == plain.caffemodel.url
+    assert lenet.caffemodel.digest == plain.caffemodel.digest
+
+
+def test_one_caffemodel_with_two_hashes(tmp_path: Path) -> None:
+    text = _changed(f"url: w, sha256: {A}, sha1: {'d' * 40}", f"url: 'https://example.org/lenet.caffemodel', sha256: {A}")
+    assert _mistakes(tmp_path, text) == [
+        "models.plain.caffemodel: https://example.org/lenet.caffemodel is pinned to another sha256 in lenet (line 21)"
+    ]
 
 
 def test_one_url_with_two_hashes(tmp_path: Path) -> None:
