@@ -45,7 +45,12 @@ def judge(spec: ModelSpec, parity: Parity | None, evaluation: Evaluation | None)
 
 
 def remarks(spec: ModelSpec, evaluation: Evaluation | None) -> tuple[str, ...]:
-    """What a reader of the accuracy has to know beside it."""
+    """What whoever takes the model has to know beside its numbers."""
+    unknown = f"the licence of the weights is unknown: look it up, and say it in models.{spec.name}.license"
+    return (*([] if spec.license_known else [unknown]), *_of_accuracy(spec, evaluation))
+
+
+def _of_accuracy(spec: ModelSpec, evaluation: Evaluation | None) -> tuple[str, ...]:
     if evaluation is None:
         return ("not evaluated, as asked",) if spec.dataset is not None else ()
     if not evaluation.skipped:

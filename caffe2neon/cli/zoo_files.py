@@ -169,7 +169,7 @@ def _check_entry(spec: ModelSpec, manifest: Manifest, cache: Path, mirrors: tupl
 @click.argument("prototxt_url")
 @click.argument("caffemodel_url")
 @click.option("--name", default="", help="Default: the caffemodel's file name.")
-@click.option("--license", "terms", default="unknown: look it up before publishing", help="The weights' licence, or its address.")
+@click.option("--license", "terms", default="unknown", show_default=True, help="The weights' licence, or its address.")
 @click.option("--prototxt-member", default="", metavar="PATH", help="The prototxt's path, if its URL is of an archive.")
 @click.option("--caffemodel-member", default="", metavar="PATH", help="The caffemodel's path, if its URL is of an archive.")
 @_MANIFEST
@@ -189,7 +189,7 @@ def add(
     timeout: float,
     attempts: int,
 ) -> None:
-    """Fetch a net and its weights, and add them to the manifest with hash and size.
+    """Fetch a net and its weights, and add them to the manifest with hash and size; where there is no manifest, one is begun.
 
     The hash is of what arrives now: look whether that is what you want. All else in the manifest stays as it is, comments too.
     Add preprocessing, data set, published accuracy and groups by hand.
@@ -200,9 +200,13 @@ def add(
     """
     from caffe2neon.expectation import draft
     from caffe2neon.files import write_bytes
-    from caffe2neon.manifest import entry_text, read_manifest, with_entry
+    from caffe2neon.manifest import begin, entry_text, read_manifest, with_entry
 
-    models = read_manifest(manifest).models
+    if not manifest.parent.is_dir():
+        remedy = "make it, or correct --manifest"
+        raise UsageError("there is no such folder for a manifest", path=str(manifest.parent), remedy=remedy)
+    text, begun = begin(manifest)
+    models = read_manifest(manifest, text).models
     steps = Steps()
     try:
         spec = draft(
@@ -220,10 +224,14 @@ def add(
     if not dry_run:
         if any(model.name == spec.name for model in models):
             raise UsageError(f"{manifest} has an entry {spec.name!r}", remedy="give another --name, or --dry-run to see its hashes")
-        grown = with_entry(manifest.read_bytes().decode(), spec)
+        grown = with_entry(text, spec)
         read_manifest(manifest, grown)
         write_bytes(manifest, grown.encode())
+        if begun:
+            click.echo(f"{manifest}: there was no manifest, and this is a new one", err=True)
     click.echo(entry_text(spec), nl=False)
+    if not spec.license_known:
+        click.echo(f"note: look up the licence of {spec.name}'s weights, and say it there", err=True)
 
 
 def _report(results: list[_Result], as_json: bool) -> None:

@@ -72,7 +72,7 @@ def parse(source: Path, mistakes: Mistakes, text: str | None = None) -> Item:
     """
     import yaml
 
-    text = _read(source) if text is None else text
+    text = read_text(source) if text is None else text
     try:
         return _Tree(yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)), mistakes).document()
     except yaml.MarkedYAMLError as error:
@@ -85,11 +85,17 @@ def parse(source: Path, mistakes: Mistakes, text: str | None = None) -> Item:
         raise ManifestError(error.message, where=replace(error.where, path=str(source))) from error
 
 
-def _read(source: Path) -> str:
+def read_text(source: Path) -> str:
+    """The file as it is, ends of lines too.
+
+    Raises:
+        ManifestError: it is not there, cannot be read, or is not UTF-8.
+    """
     try:
-        return source.read_text(encoding="utf-8")
+        return source.read_bytes().decode()
     except FileNotFoundError as error:
-        raise ManifestError("no such file", path=str(source), remedy="name the manifest with --manifest FILE") from error
+        remedy = "name the manifest with --manifest FILE, or begin one: caffe2neon zoo add URL URL"
+        raise ManifestError("no such file", path=str(source), remedy=remedy) from error
     except OSError as error:
         raise ManifestError(f"cannot read: {error.strerror}", path=str(source)) from error
     except UnicodeDecodeError as error:

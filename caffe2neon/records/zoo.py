@@ -121,6 +121,11 @@ class ModelSpec:
     class_order: str = ""
     fixes: tuple[TextFix, ...] = ()
 
+    @property
+    def license_known(self) -> bool:
+        """Not where the manifest says ``unknown``, as ``zoo add`` does for whoever does not say better."""
+        return self.license.partition(":")[0].strip().lower() != "unknown"
+
 
 @dataclass(frozen=True)
 class Manifest:

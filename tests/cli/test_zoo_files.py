@@ -199,6 +199,53 @@ def test_add_pins_what_arrives_and_keeps_comments(zoo: Callable[..., Result], tm
     assert zoo("build", "my_net", "--no-evaluate", "--offline").exit_code == 0
 
 
+@pytest.mark.parametrize(
+    "before", [None, "", "schema: 1\n", "schema: 1\nmodels: {}\n"], ids=["no-file", "empty", "no-models", "no-entries"]
+)
+def test_add_begins_a_manifest(zoo: Callable[..., Result], tmp_path: Path, before: str | None) -> None:
+    """All that a new user has is two addresses."""
+    if before is not None:
+        (tmp_path / "zoo.yaml").write_text(before)
+    for name, data in (("n.prototxt", NET), ("w.caffemodel", WEIGHTS)):
+        (tmp_path / name).write_bytes(data)
+    result = zoo("add", "n.prototxt", "w.caffemodel", "--name", "mine")
+    assert result.exit_code == 0, result.output
+    assert ("zoo.yaml: there was no manifest, and this is a new one" in result.stderr) == (not before)
+    assert [spec.name for spec in read_manifest(tmp_path / "zoo.yaml").models] == ["mine"]
+    assert zoo("build", "--no-evaluate", "--offline").exit_code == 0
+
+
+def test_add_into_a_folder_that_is_not_there(zoo: Callable[..., Result], server: Server) -> None:
+    """It is said before anything is fetched."""
+    net = server.serve("/n", body(NET))
+    result = zoo("add", net, net, "--manifest", "nowhere/zoo.yaml")
+    assert result.exit_code == 2
+    assert "nowhere: there is no such folder for a manifest" in result.stderr
+    assert server.requests == []
+
+
+def test_add_without_a_manifest_as_a_dry_run(zoo: Callable[..., Result], tmp_path: Path) -> None:
+    (tmp_path / "n.prototxt").write_bytes(NET)
+    assert zoo("add", "n.prototxt", "n.prototxt", "--dry-run").exit_code == 0
+    assert not (tmp_path / "zoo.yaml").exists()
+
+
+def test_licence_that_nobody_looked_up(zoo: Callable[..., Result], tmp_path: Path) -> None:
+    """It is published as unknown, and each build warns of it, also where it has been published already."""
+    (tmp_path / "n.prototxt").write_bytes(NET)
+    (tmp_path / "w.caffemodel").write_bytes(WEIGHTS)
+    assert "look up the licence of mine's weights" in zoo("add", "n.prototxt", "w.caffemodel", "--name", "mine").stderr
+    for status in ("published", "unchanged"):
+        assert zoo("build", "--no-evaluate").exit_code == 0
+        (outcome,) = json.loads((tmp_path / "zoo" / "report.json").read_bytes())["outcomes"]
+        assert outcome["status"] == status
+        (warning,) = outcome["warnings"]
+        assert warning == "the licence of the weights is unknown: look it up, and say it in models.mine.license"
+    (build,) = (tmp_path / "zoo" / "mine").iterdir()
+    assert json.loads((build / "model.json").read_bytes())["license"] == "unknown"
+    assert "unknown" in (tmp_path / "zoo" / "index.html").read_text(encoding="utf-8")
+
+
 def test_add_of_a_net_that_neon_cannot_express(zoo: Callable[..., Result], tmp_path: Path, server: Server) -> None:
     _manifest(tmp_path, _entry("a", NET, tmp_path))
     net, weights = server.serve("/n.prototxt", body(MULTIPLIED)), server.serve("/w.caffemodel", body(WEIGHTS))

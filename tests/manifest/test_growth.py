@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caffe2neon.errors import ManifestError
-from caffe2neon.manifest import read_manifest, with_entry
+from caffe2neon.manifest import begin, entry_text, read_manifest, with_entry
 from caffe2neon.records import ModelSpec, PinnedFile
 from tests.manifest.test_read import GOOD
 
@@ -59,7 +59,54 @@ def test_text_that_looks_like_something_else(text: str) -> None:
     assert _grown(GOOD, ModelSpec("new", NET, WEIGHTS, text)).license == text
 
 
-@pytest.mark.parametrize("text", ["", "schema: 1\n", "schema: 1\nmodels: {}\n"])
-def test_no_place_for_it(text: str) -> None:
-    with pytest.raises(ManifestError, match="there is no line 'models:'"):
-        with_entry(text, NEW)
+@pytest.mark.parametrize(
+    ("text", "grown"),
+    [
+        pytest.param("schema: 1\n", "schema: 1\n\nmodels:\n{new}", id="no-models"),
+        pytest.param("schema: 1", "schema: 1\n\nmodels:\n{new}", id="no-models-no-end-of-line"),
+        pytest.param("schema: 1\nmodels: {{}}\n", "schema: 1\nmodels:\n{new}", id="no-entries"),
+        pytest.param("schema: 1\nmodels: {{ }}  # none yet\n", "schema: 1\nmodels:  # none yet\n{new}", id="no-entries-comment"),
+        pytest.param("models: null\nschema: 1\n", "models:\n{new}schema: 1\n", id="null"),
+        pytest.param("models:\nschema: 1\n", "models:\n{new}schema: 1\n", id="nothing"),
+        pytest.param("# mine\n", "# mine\nschema: 1\n\nmodels:\n{new}", id="comment"),
+        pytest.param("", "schema: 1\n\nmodels:\n{new}", id="empty"),
+        pytest.param("---\n", "---\nschema: 1\n\nmodels:\n{new}", id="empty-document"),
+        pytest.param(GOOD.replace("{", "{{").replace("}", "}}"), None, id="entries"),
+    ],
+)
+def test_a_manifest_without_entries_takes_one(tmp_path: Path, text: str, grown: str | None) -> None:
+    path = tmp_path / "zoo.yaml"
+    path.write_text(text.format())
+    begun, new = begin(path)
+    assert new == ("schema" not in text)
+    read_manifest(path, begun)  # what is wrong with it is said before anything is fetched
+    entry = "".join(f"  {line}\n" for line in entry_text(NEW).splitlines())
+    if grown is None:
+        assert begun == GOOD
+    else:
+        assert with_entry(begun, NEW) == grown.format(new=entry)
+        assert read_manifest(path, with_entry(begun, NEW)).models == (NEW,)
+
+
+def test_a_manifest_is_begun_where_there_is_none(tmp_path: Path) -> None:
+    text, begun = begin(tmp_path / "zoo.yaml")
+    assert begun
+    assert read_manifest(tmp_path / "zoo.yaml", text).models == ()
+    assert _grown(text.replace("models: {}", "models:")) == NEW
+    assert not (tmp_path / "zoo.yaml").exists()
+
+
+def _added(path: Path) -> str:
+    text, _ = begin(path)
+    read_manifest(path, text)
+    return with_entry(text, NEW)
+
+
+@pytest.mark.parametrize(
+    "text", ["models: {}\n", "{schema: 1, models: {}}", "[]", "schema: 1\nmodels: {a: 1}\n", "schema: 1\nmodel: {}\n"]
+)
+def test_mistakes_of_people_stay_theirs(tmp_path: Path, text: str) -> None:
+    """Only what is missing is written: never a schema that somebody left out, nor lines into what is written in another form."""
+    (tmp_path / "zoo.yaml").write_text(text)
+    with pytest.raises(ManifestError):
+        _added(tmp_path / "zoo.yaml")
