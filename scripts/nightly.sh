@@ -5,7 +5,7 @@
 # between), SCHEDULER, ENGINE, REFERENCE, KEEP (days that logs are kept), CAFFE2NEON (the command).
 #
 # Exit code 0: all well, published; 1: a model failed, fell behind, or changed upstream, and nothing is published; 2: usage or
-# manifest error; 75: another night still runs.
+# manifest error; 75: another night still runs; 143: stopped by a signal, which the running command was told of and has heeded.
 set -eu
 
 state=${STATE:-nightly}
@@ -39,13 +39,34 @@ for entry in ${ENTRIES:-}; do
     set -- "$@" "$entry"
 done
 
-# The children do not keep the lock: one that outlives this script must not block the next night.
-code=0
-"$command" zoo build "$@" >>"$log" 2>&1 9>&- || code=$?
+child= stopped= code=0
+stop() {
+    stopped=yes
+    [ -z "$child" ] || kill -TERM "$child" 2>/dev/null || :
+}
+trap stop TERM INT HUP # whichever: a command in the background does not hear the terminal's Ctrl-C
+
+# Run a command and set `code`. In the background, since a shell that waits for one in the foreground, or is a container's first process,
+# does not hear signals. It does not keep the lock: one that outlives a killed script must not block the next night.
+run() {
+    "$@" 9>&- &
+    child=$!
+    [ -z "$stopped" ] || stop
+    wait "$child" || code=$?
+    while [ -n "$stopped" ] && kill -0 "$child" 2>/dev/null; do # a signal ends `wait` before the command
+        wait "$child" || :
+    done
+    child=
+    [ -z "$stopped" ] || code=143
+}
+
+run "$command" zoo build "$@" >>"$log" 2>&1
 
 if [ "$code" -eq 0 ]; then
     # By the report, not all that lies there: what earlier nights refused is there, too, and what the manifest has no more.
-    sent=$("$command" zoo publish "$state/zoo" "$publish" --report "$state/logs/$night.json" 2>>"$log" 9>&-) || code=$?
+    run "$command" zoo publish "$state/zoo" "$publish" --report "$state/logs/$night.json" >"$state/sent" 2>>"$log"
+    sent=$(cat "$state/sent")
+    rm "$state/sent"
     printf '%s\n' "$sent" >>"$log"
     if [ "$code" -eq 0 ]; then
         printf '\n## Published to %s\n\n```\n%s\n```\n' "$publish" "$sent" >>"$summary"

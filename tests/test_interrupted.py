@@ -55,6 +55,24 @@ def slow(tmp_path: Path) -> Zoo:
     return zoo
 
 
+def test_a_service_that_is_told_twice_to_stop_tidies_up_once(slow: Zoo) -> None:
+    """As systemd tells the build, and the script that runs it hands on its own signal."""
+    command = [sys.executable, "-m", "caffe2neon", "zoo", "build", *map(str, slow.arguments())]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT) as program:
+        assert program.stdout is not None
+        said = ""
+        while "evaluate digits" not in said and (line := program.stdout.readline()):
+            said += line
+        for _ in range(20):
+            program.terminate()
+            time.sleep(0.005)
+        said += program.stdout.read()
+    assert program.returncode == 143
+    assert "0 of 1 models are done" in said
+    assert "Traceback" not in said
+    assert slow.outcomes() == {}
+
+
 def test_ctrl_c_ends_a_build_without_a_traceback(slow: Zoo) -> None:
     code, said = _interrupt_while("evaluate digits", "zoo", "build", *slow.arguments())
     assert code == 130

@@ -145,8 +145,8 @@ def _run(
     reached: dict[str, Outcome] = {}
     interrupted = True
     display.begin(len(chosen), jobs)
-    try:
-        with _terminated_like_interrupted():
+    with _terminated_like_interrupted():
+        try:
             if scheduler:
                 from caffe2neon.scheduling import build_on_cluster
 
@@ -157,33 +157,40 @@ def _run(
                 for outcome in outcomes:
                     reached[outcome.name] = outcome
                     display.outcome(outcome)
-        interrupted = False
-    finally:
-        display.end(Counter(outcome.status for outcome in reached.values()), interrupted=interrupted)
-        ordered = [reached[spec.name] for spec in chosen if spec.name in reached]
-        write_report(ordered, report, root=options.output)
-        if (options.output / INDEX).exists():
-            write_page(options.output)
-        if interrupted:
-            click.echo(f"{len(reached)} of {len(chosen)} models are done; the same command goes on with the others", err=True)
+            interrupted = False
+        finally:
+            display.end(Counter(outcome.status for outcome in reached.values()), interrupted=interrupted)
+            ordered = [reached[spec.name] for spec in chosen if spec.name in reached]
+            write_report(ordered, report, root=options.output)
+            if (options.output / INDEX).exists():
+                write_page(options.output)
+            if interrupted:
+                left = "the same command goes on with the others"
+                click.echo(f"{len(reached)} of {len(chosen)} models are done; {left}", err=True)
     return ordered
 
 
 @contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """A service that is stopped ends as tidily as by Ctrl-C, with the exit code that says so."""
+    """A service that is stopped ends as tidily as by Ctrl-C, with the exit code that says so.
+
+    The first signal counts: a service manager may tell each process, and a script hand on its own, and the second must not break
+    off the tidying, nor the process's end.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_IGN)
         raise _Terminated(number)
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if signal.getsignal(signal.SIGTERM) is stop:
+            signal.signal(signal.SIGTERM, before)
 
 
 class _Terminated(SystemExit):

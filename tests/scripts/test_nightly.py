@@ -7,8 +7,10 @@ import itertools
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -30,13 +32,20 @@ def zoo(tmp_path: Path) -> Zoo:
     return zoo
 
 
+SCRIPT = ROOT / "scripts" / "nightly.sh"
+
+
+def environment(zoo: Zoo, **settings: str) -> dict[str, str]:
+    own = {"CAFFE2NEON": str(zoo.folder / "caffe2neon"), "PYTHONPATH": str(ROOT)}
+    others = dict.fromkeys(("GROUP", "ENTRIES", "PUBLISH", "GITHUB_STEP_SUMMARY"), "")
+    return {**others, **os.environ, **own, **settings}
+
+
 def night(zoo: Zoo, **settings: str) -> subprocess.CompletedProcess[str]:
     zoo.write()
-    environment = {**os.environ, "CAFFE2NEON": str(zoo.folder / "caffe2neon"), "PYTHONPATH": str(ROOT), **settings}
-    for name in ("GROUP", "ENTRIES", "PUBLISH", "GITHUB_STEP_SUMMARY"):
-        environment.setdefault(name, "")
-    script = ROOT / "scripts" / "nightly.sh"
-    return subprocess.run([script], cwd=zoo.folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [SCRIPT], cwd=zoo.folder, env=environment(zoo, **settings), capture_output=True, text=True, check=False
+    )
 
 
 def logs(zoo: Zoo, end: str) -> str:
@@ -94,7 +103,7 @@ def test_what_one_night_refused_no_other_publishes_unless_it_is_good_there(zoo: 
     only_small = night(zoo, ENTRIES="small")
     assert (only_small.returncode, published()) == (0, first)
     others = night(zoo, ENTRIES="small neighbour")
-    assert (others.returncode, published().keys()) == (0, {*first, "neighbour"})
+    assert (others.returncode, set(published())) == (0, {*first, "neighbour"})
     assert published()["digits"] == first["digits"]
 
 
@@ -137,6 +146,46 @@ def test_a_second_run_at_once_ends_at_once(zoo: Zoo) -> None:
         done = night(zoo)
     assert (done.returncode, done.stdout) == (75, "")
     assert "another run" in done.stderr
+
+
+#: Says that it has begun; told to end, it takes a while, looks whether the night's lock still holds, and says so.
+_STAND_IN = """#!/bin/sh
+tidy() {
+    sleep 0.3
+    flock --nonblock nightly/lock true && echo unlocked >end || echo "locked, $2" >end
+    exit 143
+}
+trap 'tidy "$@"' TERM
+echo "$2" >>begun
+while [ "$2" = STEP ]; do sleep 0.02; done
+while [ $# -gt 0 ]; do
+    [ "$1" != --summary ] || echo "# Zoo: all well" >"$2"
+    shift
+done
+"""
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["script", "first process"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize("step", ["build", "publish"])
+def test_a_night_that_is_stopped_hands_it_on_and_waits(zoo: Zoo, step: str, number: signal.Signals, first: bool) -> None:
+    """Alone, and as the first process of a container, which the kernel spares the signals that it does not catch."""
+    namespace = ["unshare", "--user", "--map-root-user", "--pid", "--fork"]
+    if first and subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs unshare, and the right to use it")
+    (zoo.folder / "caffe2neon").write_text(_STAND_IN.replace("STEP", step))
+    command = [*(namespace if first else []), str(SCRIPT)]
+    with subprocess.Popen(command, cwd=zoo.folder, env=environment(zoo), stderr=subprocess.PIPE, text=True) as process:
+        until = time.monotonic() + 20
+        while not ((begun := zoo.folder / "begun").exists() and step in begun.read_text()):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        os.kill(int(children.read_text()) if first else process.pid, number)
+        _, said = process.communicate(timeout=20)
+    assert (process.returncode, (zoo.folder / "end").read_text()) == (143, f"locked, {step}\n")
+    assert "nightly: failed (143)" in said
+    assert begun.read_text().split() == ["build", "publish"][: 1 + (step == "publish")]
 
 
 def test_settings_become_options(zoo: Zoo) -> None:
