@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, TypeAlias, cast
 from urllib.parse import unquote, urlsplit
 
@@ -17,6 +18,15 @@ from caffe2neon.records import Progress, no_progress
 _WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss"}
 #: Those of them where a write can depend on what it replaces (``If-Match``), and fsspec's implementation passes that on.
 _CONDITIONAL = {"s3", "s3a"}
+#: Those of them that are told what a file is, and tell every browser: else a page is saved, and not shown.
+_TYPED = {"s3", "s3a"}
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".json": "application/json; charset=utf-8",
+    ".svg": "image/svg+xml; charset=utf-8",
+    ".prototxt": "text/plain; charset=utf-8",
+    "": "text/plain; charset=utf-8",  # SHA256SUMS
+}
 #: What such a store answers when somebody else was faster.
 _LOST = {"PreconditionFailed", "ConditionalRequestConflict"}
 
@@ -99,7 +109,7 @@ class Store:
         """Put ``data`` there in one step."""
         with self._appearing(name) as path:
             self._make_folder(path)
-            self._system.pipe_file(path, data)
+            self._system.pipe_file(path, data, **self._type(name))
 
     def put(self, source: Path, name: str, progress: Progress = no_progress) -> None:
         """Copy a file there; it shows when it is whole."""
@@ -111,7 +121,7 @@ class Store:
         told = Callback(size=size, hooks={"progress": lambda size, value, **_: progress(step, value, size)})
         with self._appearing(name) as path:
             self._make_folder(path)
-            self._system.put_file(str(source), path, callback=told)
+            self._system.put_file(str(source), path, callback=told, **self._type(name))
 
     def version(self, name: str) -> str | None:
         """What identifies the present bytes of a file to :meth:`replace`; None where there is no file, or the store cannot say."""
@@ -132,20 +142,26 @@ class Store:
             self.write(name, data)
             return True
         condition = {"IfMatch": version} if version else {"IfNoneMatch": "*"}
+        kind = self._type(name)
         with self._reaching(name):
             try:
-                self._system.pipe_file(self._path(name), data, **condition)
+                self._system.pipe_file(self._path(name), data, **condition, **kind)
             except OSError as error:
                 code = _code(error)
                 if code in _LOST or (version and isinstance(error, FileNotFoundError)):
                     return False
                 if code != "NotImplemented":
                     raise
-                self._system.pipe_file(self._path(name), data)
+                self._system.pipe_file(self._path(name), data, **kind)
         return True
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root
+
+    def _type(self, name: str) -> dict[str, str]:
+        if self._protocol not in _TYPED:
+            return {}
+        return {"ContentType": _TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")}
 
     def _make_folder(self, path: str) -> None:
         if self._protocol not in _WHOLE:
@@ -189,10 +205,14 @@ def open_place(url: str) -> Place:
     """A folder for a path or a ``file://`` URL, a store for every other URL.
 
     Raises:
-        UsageError: no such kind of address, or the package that reaches it is not installed.
+        UsageError: no such kind of address, an address with one slash, or the package that reaches it is not installed.
     """
     scheme, colon, _ = url.partition("://")
     if not colon:
+        if slip := re.match("([A-Za-z][A-Za-z0-9+.-]+):/", url):
+            meant = url.replace(":/", ":///" if slip[1] in ("file", "local") else "://", 1)
+            remedy = f"write {meant}, or ./{url} for a folder of that name"
+            raise UsageError(f"{url} is no address, for want of a slash", remedy=remedy)
         return Folder(Path(url))
     if scheme in ("file", "local"):
         return Folder(Path(unquote(urlsplit(url).path)))
@@ -206,14 +226,14 @@ def blocks(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _connect(url: str, protocol: str) -> tuple[Any, str]:
+    extra = {"s3": "s3", "s3a": "s3", "http": "remote", "https": "remote"}.get(protocol, "")
     try:
         import fsspec
     except ImportError as error:
-        raise _not_installed(url, "remote", "fsspec is not installed") from error
+        raise _not_installed(url, extra or "remote", "fsspec is not installed") from error
     try:
         system, root = fsspec.url_to_fs(url, use_listings_cache=False)
     except ImportError as error:
-        extra = "s3" if protocol in ("s3", "s3a") else "remote" if protocol in ("http", "https") else ""
         raise _not_installed(url, extra, str(error)) from error
     except ValueError as error:
         remedy = "write a folder, s3://bucket/path, or another of fsspec's URLs"

@@ -57,21 +57,36 @@ def s3() -> Iterator[tuple[str, Requests]]:
 
 
 def ask(method: str, address: str, key: str = "", data: bytes = b"", query: dict[str, str] | None = None) -> bytes:
-    """One request of S3's protocol, without the code under test; the server wants to see a signature, and does not check it."""
+    """One request of S3's protocol, without the code under test; its body."""
+    body: bytes = _ask(method, address, key, data, query).content
+    return body
+
+
+def _ask(method: str, address: str, key: str, data: bytes = b"", query: dict[str, str] | None = None) -> Any:
+    """The server wants to see a signature, and does not check it."""
     import requests
 
     signature = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
     headers = {"Authorization": signature}
     answer = requests.request(method, f"{address}/{BUCKET}/{key}", data=data, params=query, headers=headers, timeout=60)
     answer.raise_for_status()
-    return answer.content
+    return answer
 
 
 def objects(address: str, prefix: str) -> dict[str, bytes]:
     """All objects below ``prefix`` by the rest of their keys, read without the code under test."""
+    return {key.removeprefix(f"{prefix}/"): ask("GET", address, key) for key in _keys(address, prefix)}
+
+
+def content_types(address: str, prefix: str) -> dict[str, str]:
+    """What a browser is told that each of :func:`objects` is."""
+    answers = {key: _ask("GET", address, key) for key in _keys(address, prefix)}
+    return {key.removeprefix(f"{prefix}/"): answer.headers["Content-Type"] for key, answer in answers.items()}
+
+
+def _keys(address: str, prefix: str) -> list[str]:
     listing = ask("GET", address, query={"list-type": "2", "prefix": f"{prefix}/"}).decode()
-    keys = re.findall(r"<Key>([^<]+)</Key>", listing)
-    return {key.removeprefix(f"{prefix}/"): ask("GET", address, key) for key in keys}
+    return re.findall(r"<Key>([^<]+)</Key>", listing)
 
 
 def check(files: dict[str, bytes]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import secrets
@@ -17,7 +18,7 @@ from caffe2neon.publish import Copied, Folder, Store, open_place, publish_zoo
 from caffe2neon.records import no_progress
 from tests.publish.builds import build_of, publish
 from tests.publish.builds import check as check_folder
-from tests.publish.server import Requests, ask, check, credentials, objects, s3, web
+from tests.publish.server import Requests, ask, check, content_types, credentials, objects, s3, web
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FILES = ["evaluation.json", "lenet.prm", "model.json", "parity.json"]
@@ -69,6 +70,29 @@ def test_files_then_sums_then_index(zoo: Path, s3_server: tuple[str, Requests]) 
     assert check(found) == {"alexnet": build_of(2), "lenet": build_of(1)}
     assert found == {
         str(path.relative_to(zoo)): path.read_bytes() for path in zoo.rglob("*") if path.is_file() and path.name != ".lock"
+    }
+
+
+def test_a_browser_is_told_what_each_file_is(tmp_path: Path, zoo: Path, s3_server: tuple[str, Requests]) -> None:
+    """Without a type, a page is saved to a file, not shown. The index is written twice: where there is none, and in its place."""
+    folder = zoo / "lenet" / build_of(1)
+    for file, data in (("lenet.svg", b"<svg/>"), ("lenet.prototxt", b"name: 'lenet'")):
+        (folder / file).write_bytes(data)
+        with (folder / "SHA256SUMS").open("a") as sums:
+            sums.write(f"{hashlib.sha256(data).hexdigest()}  {file}\n")
+    publish(tmp_path / "paged", "vgg16", 1)
+    (tmp_path / "paged" / "index.html").write_text("<title>a zoo</title>")
+    send(tmp_path / "paged", "s3://zoo/types")
+    assert content_types(s3_server[0], "types")["index.json"] == "application/json; charset=utf-8"
+    send(zoo, "s3://zoo/types")
+    types = {key.rpartition("/")[2]: kind for key, kind in content_types(s3_server[0], "types").items()}
+    assert types == {
+        "index.html": "text/html; charset=utf-8",
+        "lenet.svg": "image/svg+xml; charset=utf-8",
+        "lenet.prototxt": "text/plain; charset=utf-8",
+        "SHA256SUMS": "text/plain; charset=utf-8",
+        **dict.fromkeys(("lenet.prm", "vgg16.prm"), "application/octet-stream"),
+        **dict.fromkeys(("index.json", "evaluation.json", "model.json", "parity.json"), "application/json; charset=utf-8"),
     }
 
 
@@ -313,9 +337,11 @@ def test_progress_counts_bytes(zoo: Path) -> None:
 
 
 @pytest.mark.parametrize(("url", "extra"), [("s3://zoo/x", "s3"), ("https://host/zoo", "remote"), ("memory://x", "remote")])
-def test_package_that_is_missing(url: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("all_of_it", [True, False], ids=["fsspec, too", "but fsspec"])
+def test_package_that_is_missing(url: str, extra: str, all_of_it: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who needs two packages is told of the extra that brings both."""
     fsspec = pytest.importorskip("fsspec")
-    if url.startswith("memory"):
+    if all_of_it or url.startswith("memory"):
         monkeypatch.setitem(sys.modules, "fsspec", None)
     else:
 
@@ -337,6 +363,18 @@ def test_address_of_an_unknown_kind() -> None:
     pytest.importorskip("fsspec")
     with pytest.raises(UsageError, match="Protocol not known"):
         open_place("nonsense://x")
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"), [("s3:/models/neon", "s3://models/neon"), ("file:/srv/zoo", "file:///srv/zoo"), ("https:/h/z", "https://h/z")]
+)
+def test_address_with_one_slash(url: str, meant: str) -> None:
+    """It would make a folder ``s3:``, and nobody would find the models."""
+    with pytest.raises(UsageError, match="is no address, for want of a slash") as caught:
+        open_place(url)
+    assert caught.value.remedy == f"write {meant}, or ./{url} for a folder of that name"
+    assert isinstance(open_place(f"./{url}"), Folder)
+    assert isinstance(open_place("a:b/c"), Folder)
 
 
 def test_index_says_what_the_kept_build_holds(tmp_path: Path) -> None:
