@@ -8,6 +8,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import math
 import os
 import secrets
 import shutil
@@ -85,20 +86,40 @@ def read_json(path: Path, *, remedy: str = "") -> dict[str, Any] | None:
         PublishError: it cannot be read, or is not JSON; ``remedy`` says what to do about the latter.
     """
     try:
-        return json_object(path.read_bytes(), str(path), remedy=remedy)
+        data = path.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise PublishError(f"cannot read: {error.strerror}", path=str(path)) from error
-
-
-def json_object(data: bytes, path: str, *, remedy: str = "") -> dict[str, Any] | None:
-    """The JSON object in the bytes of a file called ``path``; see :func:`read_json`."""
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:  # the latter: thousands of brackets, one within the other
-        raise PublishError(f"not JSON: {error}", path=path, remedy=remedy) from error
+        value = parse_json(data)
+    except ValueError as error:
+        raise PublishError(f"not JSON: {error}", path=str(path), remedy=remedy) from error
     return value if isinstance(value, dict) else None
+
+
+def parse_json(data: bytes) -> JSON:
+    """What :func:`json_bytes` can write again.
+
+    Raises:
+        ValueError: it is not JSON; or what Python reads beyond that, NaN, infinity and halves of characters.
+    """
+    try:
+        value: JSON = json.loads(data, parse_constant=_refuse, parse_float=_finite)
+    except RecursionError as error:  # thousands of brackets, one within the other
+        raise ValueError(str(error)) from error
+    if b"\\ud" in data.lower():
+        json_bytes(value)  # no UTF-8 for half a pair
+    return value
+
+
+def _refuse(word: str) -> float:
+    raise ValueError(f"{word} is no number")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _refuse(digits)
 
 
 def digest(path: Path, algorithm: str = "sha256", advance: Callable[[int], None] = lambda _: None) -> str:

@@ -93,7 +93,7 @@ def _look_up(job: Job) -> Job:
     publication = find_build(options.output, spec.name, build_of(spec, options))
     if publication is None:
         return job
-    parity, evaluation = read_measured(publication)
+    parity, evaluation = read_measured(publication.path)
     # Reading the index is quick; writing it anew to find that nothing changed is not, in a zoo of hundreds.
     if read_index(options.output)["models"].get(spec.name, {}).get("build") != publication.build:
         update_index(options.output, publication)

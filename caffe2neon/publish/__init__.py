@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from caffe2neon.publish.build import SUMS, build_id, find_build
 from caffe2neon.publish.compare import Change, compare_zoos, model_size
+from caffe2neon.publish.fields import Fields
 from caffe2neon.publish.index import INDEX, Entry, read_index, update_index
-from caffe2neon.publish.measured import read_measured
+from caffe2neon.publish.measured import read_measured, read_record
 from caffe2neon.publish.place import Folder, Place, Store, open_place
 from caffe2neon.publish.provenance import PROVENANCE, Dependency, provenance
 from caffe2neon.publish.prune import Stale, prune, stale_builds
@@ -21,6 +22,7 @@ __all__ = [
     "Copied",
     "Dependency",
     "Entry",
+    "Fields",
     "Folder",
     "Place",
     "StagedBuild",
@@ -38,6 +40,7 @@ __all__ = [
     "pull",
     "read_index",
     "read_measured",
+    "read_record",
     "read_zoo",
     "staged_build",
     "stale_builds",

@@ -38,9 +38,9 @@ def look_into(folder: Path, name: str, build: str, *, verify: bool = False) -> P
     if not required(name) <= sums.keys():
         return None
     files = {file: folder / file for file in sums}
-    if not all(path.is_file() for path in files.values()):
-        return None
     try:
+        if not all(path.is_file() for path in files.values()):
+            return None
         if verify and any(digest(path) != sums[file] for file, path in files.items()):
             return None
         return Publication(name, build, folder, sums, {file: path.stat().st_size for file, path in files.items()})

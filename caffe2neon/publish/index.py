@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from caffe2neon.errors import PublishError
-from caffe2neon.files import cannot_write, json_bytes, write_bytes
+from caffe2neon.files import cannot_write, json_bytes, parse_json, write_bytes
 from caffe2neon.publish.build import is_plain, look_into
+from caffe2neon.publish.fields import Fields
 from caffe2neon.publish.lock import locked
 from caffe2neon.publish.measured import EVALUATION, PARITY, read_record
 from caffe2neon.records import JSON, Publication
@@ -21,7 +21,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Entry:
-    """What the index says of a model.
+    """What the index says of a model; ``parity`` is a number, or its name where JSON has no form for it.
 
     ``files`` maps names to sha256, ``sizes`` to bytes; ``accuracy`` maps ``top1``… to percent.
     """
@@ -31,7 +31,7 @@ class Entry:
     files: Mapping[str, str]
     sizes: Mapping[str, int]
     accuracy: Mapping[str, float] | None
-    parity: JSON
+    parity: float | str | None
 
 
 def update_index(root: Path, publication: Publication) -> None:
@@ -92,12 +92,15 @@ def parse_index(data: bytes, path: str) -> dict[str, Any]:
         PublishError: it is damaged, or of another schema.
     """
     try:
-        index = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        index = parse_json(data)
+    except ValueError as error:
         remedy = "move it away and publish all models again: a new one is made, and complete builds are not rebuilt"
         raise PublishError(f"not the index of a zoo: {error}", path=path, remedy=remedy) from error
     if not isinstance(index, dict) or index.get("schema") != SCHEMA or not isinstance(index.get("models"), dict):
         raise PublishError(f"not the index of a zoo with schema {SCHEMA}", path=path, remedy="publish to another folder")
+    models: dict[str, Any] = index["models"]  # type: ignore[assignment]
+    for name, record in models.items():
+        _fields(name, record, path).text("build")
     return index
 
 
@@ -105,22 +108,30 @@ def entries(index: Mapping[str, Any], path: str) -> dict[str, Entry]:
     """The models of an index that is called ``path``, by name, in the order of their names.
 
     Raises:
-        PublishError: an entry says too little to find the build by, or names folders or files that lead elsewhere.
+        PublishError: an entry says too little to find the build by, or what makes no sense, such as a size below 0; or it names
+            folders or files that lead elsewhere.
     """
     return {name: _entry(name, record, path) for name, record in sorted(index["models"].items())}
 
 
-def _entry(name: str, record: Any, path: str) -> Entry:
-    try:
-        build, files = record["build"], record["files"]
-        if not all(map(is_plain, (name, build, *files))):
-            raise PublishError("the entry names a folder or a file that leads elsewhere", model=name, path=path)
-        sums = {file: str(facts["sha256"]) for file, facts in files.items()}
-        sizes = {file: int(facts["size"]) for file, facts in files.items()}
-        accuracy = {str(k): float(percent) for k, percent in (record.get("accuracy") or {}).items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise PublishError("not an entry of a zoo's index", model=name, path=path) from error
-    return Entry(name, build, sums, sizes, accuracy or None, record.get("parity"))
+def _entry(name: str, record: object, path: str) -> Entry:
+    entry = _fields(name, record, path)
+    build, files = entry.text("build"), entry.named("files")
+    if not all(map(is_plain, (name, build, *files))):
+        raise PublishError("the entry names a folder or a file that leads elsewhere", model=name, path=path)
+    accuracy = entry.inner("accuracy").percents() if "accuracy" in entry else None
+    return Entry(
+        name,
+        build,
+        {file: facts.digest("sha256") for file, facts in files.items()},
+        {file: facts.count("size") for file, facts in files.items()},
+        accuracy or None,
+        entry.number_or_word("parity") if "parity" in entry else None,
+    )
+
+
+def _fields(name: str, record: object, path: str) -> Fields:
+    return Fields(record, "not an entry of a zoo's index", model=name, path=path)
 
 
 def entry_json(publication: Publication) -> JSON:
@@ -128,12 +139,13 @@ def entry_json(publication: Publication) -> JSON:
     return described(publication, read_record(publication.path / EVALUATION), read_record(publication.path / PARITY))
 
 
-def described(publication: Publication, evaluation: Mapping[str, Any] | None, parity: Mapping[str, Any] | None) -> JSON:
+def described(publication: Publication, evaluation: Fields | None, parity: Fields | None) -> JSON:
     """What the index says of a build that lies anywhere, with the records it holds."""
+    topk = evaluation.each("topk") if evaluation else ()
     return {
         "build": publication.build,
         "path": f"{publication.name}/{publication.build}",
         "files": {file: {"sha256": sha256, "size": publication.sizes[file]} for file, sha256 in publication.files.items()},
-        "accuracy": {f"top{entry['k']}": entry["percent"] for entry in evaluation["topk"]} if evaluation else None,
-        "parity": parity["worst"] if parity else None,
+        "accuracy": {f"top{row.count('k')}": row.number("percent", 0, 100) for row in topk} if evaluation else None,
+        "parity": parity.number_or_word("worst") if parity else None,
     }

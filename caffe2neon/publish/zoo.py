@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from caffe2neon.errors import PublishError, located
-from caffe2neon.files import digest, json_bytes, json_object, write_bytes
+from caffe2neon.files import digest, json_bytes, write_bytes
 from caffe2neon.publish.build import SUMS, find_build, format_sums, parse_sums, required
+from caffe2neon.publish.fields import Fields
 from caffe2neon.publish.index import INDEX, SCHEMA, described, entries, entry_json, parse_index, read_index, update_index
-from caffe2neon.publish.measured import EVALUATION, PARITY
+from caffe2neon.publish.measured import EVALUATION, PARITY, record_of
 from caffe2neon.publish.place import Folder, Place, Store, blocks
 from caffe2neon.publish.staging import staged_build
 from caffe2neon.records import JSON, Progress, Publication, no_progress
@@ -189,9 +190,9 @@ def _send(publication: Publication, file: str, store: Store, folder: str, progre
 def _record(publication: Publication, store: Store, folder: str) -> JSON:
     """The index's entry of a build that lies in a store."""
 
-    def read(file: str) -> dict[str, Any] | None:
+    def read(file: str) -> Fields | None:
         data = store.read(f"{folder}/{file}") if file in publication.files else None
-        return json_object(data or b"null", store.address(f"{folder}/{file}"))
+        return record_of(data or b"null", store.address(f"{folder}/{file}"))
 
     return described(publication, read(EVALUATION), read(PARITY))
 

@@ -9,7 +9,7 @@ import pytest
 
 from caffe2neon.errors import PublishError
 from caffe2neon.publish import read_measured
-from caffe2neon.records import Difference, Evaluation, Parity, Publication, TopK
+from caffe2neon.records import Difference, Evaluation, Parity, TopK
 
 TOP = {"k": 1, "correct": 9, "percent": 90.0, "low": 59.6, "high": 98.2}
 EVALUATION = {"engine": "e 1", "dataset": "d", "count": 10, "class_order": "neon", "topk": [TOP]}
@@ -17,10 +17,10 @@ DIFFERENCE = {"blob": "b", "neon_layer": "l", "shape": [2, 3], "max_difference":
 PARITY = {"engine": "e", "reference": "r", "tolerance": 0.1, "inputs": "noise", "outputs": [DIFFERENCE], "layers": []}
 
 
-def build(folder: Path, **files: object) -> Publication:
+def build(folder: Path, **files: object) -> Path:
     for name, value in files.items():
         (folder / f"{name}.json").write_text(json.dumps(value))
-    return Publication("digits", "ab12", folder, {})
+    return folder
 
 
 def test_an_evaluation(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from caffe2neon.cli import main
 from caffe2neon.errors import PublishError
+from caffe2neon.records import Preprocess
 from caffe2neon.report.page import read_zoo, render, write_page
 from caffe2neon.report.page.plots import accuracy_plot, parity_plot
 from caffe2neon.report.page.usage import neon_code, preprocessing
@@ -164,11 +165,11 @@ def test_an_error_that_is_no_number_is_bad(tmp_path: Path) -> None:
 
 
 def test_preprocessing() -> None:
-    assert preprocessing({"channel_order": "GRAY", "mean": [8.0], "scale": 0.125}) == "GRAY, minus 8, times 0.125"
+    assert preprocessing(Preprocess("GRAY", mean=(8.0,), scale=0.125)) == "GRAY, minus 8, times 0.125"
 
 
 def test_a_folder_that_is_no_zoo(tmp_path: Path) -> None:
-    with pytest.raises(PublishError, match="no published zoo lies here"):
+    with pytest.raises(PublishError, match="no published zoo here"):
         write_page(tmp_path)
 
 

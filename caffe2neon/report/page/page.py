@@ -39,7 +39,7 @@ def render(zoo: Zoo) -> bytes:
         percent=lambda value: "–" if value is None else f"{value:.1f}",
         points=_points,
         error=lambda value: f"{value:.1e}" if value else "0",
-        shape=lambda value: "×".join(map(str, value)) if isinstance(value, list) else str(value),
+        shape=lambda value: "×".join(map(str, value)),
     )
     policy = (
         "default-src 'none'; img-src 'self' file:; "

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import prod
-from typing import Any
 
+from caffe2neon.records import Preprocess
 from caffe2neon.report.page.zoo import Model
 
 _CODE = """\
@@ -26,27 +25,26 @@ outputs = model.get_outputs(ArrayIterator(images, lshape={shape}))
 
 def neon_code(model: Model) -> str:
     """Loading the model and computing one output; empty where the record does not say what goes in."""
-    shape = (model.record.get("input") or {}).get("shape")
-    if not model.weights or not isinstance(shape, list) or not all(isinstance(size, int) for size in shape):
+    shape = model.said.input.shape if model.said.input else ()
+    if not model.weights or not shape:
         return ""
-    lshape = tuple(shape) if len(shape) > 1 else (shape[0],)
-    words = " ".join(preprocessing(model.record.get("preprocess")).split()) or "the input as the model's authors prepare it"
-    return _CODE.format(file=_python2(model.weights.name), features=prod(shape), shape=lshape, words=words)
+    words = " ".join(preprocessing(model.said.preprocess).split()) or "the input as the model's authors prepare it"
+    return _CODE.format(file=_python2(model.weights.name), features=prod(shape), shape=shape, words=words)
 
 
-def preprocessing(record: Mapping[str, Any] | None) -> str:
+def preprocessing(preprocess: Preprocess | None) -> str:
     """``BGR, resized to 256×256, centre crop 227×227, minus 104, 117, 123``, in the order in which it is done."""
-    if not isinstance(record, Mapping):
+    if preprocess is None:
         return ""
-    parts = [str(record.get("channel_order") or "")]
-    if record.get("resize"):
-        parts.append(f"resized to {'×'.join(map(str, record['resize']))}")
-    if record.get("crop"):
-        parts.append(f"centre crop {'×'.join(map(str, record['crop']))}")
-    if record.get("mean"):
-        parts.append(f"minus {', '.join(f'{mean:g}' for mean in record['mean'])}")
-    if record.get("scale", 1) != 1:
-        parts.append(f"times {record['scale']:g}")
+    parts = [preprocess.channel_order]
+    if preprocess.resize:
+        parts.append(f"resized to {'×'.join(map(str, preprocess.resize))}")
+    if preprocess.crop:
+        parts.append(f"centre crop {'×'.join(map(str, preprocess.crop))}")
+    if preprocess.mean:
+        parts.append(f"minus {', '.join(f'{mean:g}' for mean in preprocess.mean)}")
+    if preprocess.scale != 1:
+        parts.append(f"times {preprocess.scale:g}")
     return ", ".join(filter(None, parts))
 
 

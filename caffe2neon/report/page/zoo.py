@@ -6,11 +6,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
+from caffe2neon import records
 from caffe2neon.errors import PublishError
 from caffe2neon.files import read_json
+from caffe2neon.publish import Entry, Folder, read_measured, read_record
+from caffe2neon.publish import read_zoo as read_published
+from caffe2neon.records import TopK
+from caffe2neon.report.page.description import Description, read_description, web
 
 _SAFE_ANCHOR = re.compile(r"[A-Za-z0-9_.-]+")
 
@@ -62,28 +66,17 @@ class Parity:
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where a file came from; ``link`` is its address where a browser can go there."""
-
-    what: str
-    address: str
-    link: str
-    sha256: str
-
-
-@dataclass(frozen=True)
 class Model:
     """One published model.
 
-    ``record`` is its ``model.json``; ``weights`` the .prm, ``picture`` the graph's SVG, if there is one. ``count`` examples of
+    ``weights`` is the .prm, ``picture`` the graph's SVG, if there is one. ``count`` examples of
     ``dataset`` were measured; ``skipped`` says what is wrong with each of the others, ``measured_by`` who counted and how.
     """
 
     name: str
     anchor: str
     build: str
-    record: Mapping[str, Any]
-    license: str
+    said: Description
     files: tuple[File, ...]
     weights: File | None
     picture: File | None
@@ -93,18 +86,16 @@ class Model:
     measured_by: str
     skipped: tuple[str, ...]
     parity: Parity | None
-    sources: tuple[Source, ...]
-    notes: tuple[str, ...]
 
     @property
     def license_link(self) -> str:
         """The licence where it is an address that a browser can go to, else ""."""
-        return _web(self.license)
+        return web(self.said.license)
 
     @property
     def license_name(self) -> str:
         """Short enough for a table: of an address, its last part."""
-        return self.license_link.rstrip("/").rpartition("/")[2] or self.license
+        return self.license_link.rstrip("/").rpartition("/")[2] or self.said.license
 
     def top(self, k: int) -> TopKRow:
         return next((row for row in self.topk if row.k == k), TopKRow(k, None))
@@ -132,87 +123,50 @@ def read_zoo(root: Path) -> Zoo:
     Raises:
         PublishError: no published zoo lies there, or one of its records is damaged.
     """
-    index = read_json(root / "index.json")
-    if index is None:
-        raise PublishError(
-            "no published zoo lies here: it has no index.json", path=str(root), remedy="publish to it first: caffe2neon zoo build"
-        )
-    try:
-        models = [_model(root, name, entry, number) for number, (name, entry) in enumerate(sorted(index["models"].items()))]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise PublishError(f"its records are damaged: {error!r}", path=str(root), remedy="build the zoo again") from error
+    models = [_model(root, entry, number) for number, entry in enumerate(read_published(Folder(root)).values())]
     return Zoo(tuple(models), _absent(root / "report.json"))
 
 
-def _model(root: Path, name: str, entry: Mapping[str, Any], number: int) -> Model:
-    build = str(entry["build"])
-    for part in (name, build):
-        if not part or part.startswith(".") or Path(part).name != part:
-            raise PublishError(f"{part!r} cannot name a folder of the published zoo", path=str(root / "index.json"))
+def _model(root: Path, entry: Entry, number: int) -> Model:
+    name, build = entry.name, entry.build
     folder = root / name / build
-    record = read_json(folder / "model.json")
+    record = read_record(folder / "model.json")
     if record is None:
         raise PublishError("the build has no model.json", path=str(folder), remedy="build the model again")
-    evaluation, parity = read_json(folder / "evaluation.json") or {}, read_json(folder / "parity.json")
+    said = read_description(record)
+    parity, evaluation = read_measured(folder)
     files = tuple(
-        File(file, "./" + "/".join(map(_quoted, (name, build, file))), int(facts["size"]), str(facts["sha256"]))
-        for file, facts in sorted(entry["files"].items())
+        File(file, "./" + "/".join(map(_quoted, (name, build, file))), entry.sizes[file], sha256)
+        for file, sha256 in sorted(entry.files.items())
     )
     by_name = {file.name: file for file in files}
     return Model(
         name=name,
         anchor=f"model-{name}" if _SAFE_ANCHOR.fullmatch(name) else f"model-number-{number}",
         build=build,
-        record=record,
-        license=str(record.get("license") or ""),
+        said=said,
         files=files,
         weights=by_name.get(f"{name}.prm"),
         picture=by_name.get(f"{name}.svg"),
-        topk=_topk(record.get("published") or {}, evaluation),
-        dataset=str(evaluation.get("dataset", "")),
-        count=evaluation.get("count"),
-        measured_by="; ".join(filter(None, (str(evaluation.get("engine", "")), str(evaluation.get("method", ""))))),
-        skipped=tuple(map(str, evaluation.get("skipped") or ())),
+        topk=_topk(said.published.topk if said.published else {}, evaluation.topk if evaluation else ()),
+        dataset=evaluation.dataset if evaluation else "",
+        count=evaluation.count if evaluation else None,
+        measured_by="; ".join(filter(None, (evaluation.engine, evaluation.method))) if evaluation else "",
+        skipped=evaluation.skipped if evaluation else (),
         parity=_parity(parity) if parity else None,
-        sources=tuple(_source(what, facts) for what, facts in sorted((record.get("sources") or {}).items())),
-        notes=tuple(map(str, record.get("notes") or ())),
     )
 
 
-def _topk(published: Mapping[str, Any], evaluation: Mapping[str, Any]) -> tuple[TopKRow, ...]:
-    stated = {int(k): float(percent) for k, percent in (published.get("topk") or {}).items()}
-    measured = {int(row["k"]): row for row in evaluation.get("topk") or ()}
-    return tuple(
-        TopKRow(k, stated.get(k), *(float(measured[k][field]) for field in ("percent", "low", "high") if k in measured))
-        for k in sorted({*stated, *measured})
-    )
+def _topk(stated: Mapping[int, float], measured: Sequence[TopK]) -> tuple[TopKRow, ...]:
+    by_k = {row.k: (row.percent, row.low, row.high) for row in measured}
+    return tuple(TopKRow(k, stated.get(k), *by_k.get(k, ())) for k in sorted({*stated, *by_k}))
 
 
-def _parity(record: Mapping[str, Any]) -> Parity:
-    rows: Sequence[Mapping[str, Any]] = record.get("layers") or record["outputs"]
+def _parity(parity: records.Parity) -> Parity:
+    rows = tuple(LayerError(d.blob, d.neon_layer, "×".join(map(str, d.shape)), d.error) for d in parity.layers or parity.outputs)
     return Parity(
-        str(record.get("engine", "")),
-        str(record.get("reference", "")),
-        str(record.get("inputs", "")),
-        float(record["tolerance"]),
-        float(record["worst"]),  # JSON has no NaN; the text "NaN" stands for it, and float() reads that
-        tuple(map(_layer_error, rows)),
-        bool(record.get("layers")),
+        parity.engine, parity.reference, parity.inputs, parity.tolerance, parity.worst, rows, by_layer=bool(parity.layers)
     )
-
-
-def _layer_error(row: Mapping[str, Any]) -> LayerError:
-    return LayerError(str(row["blob"]), str(row["neon_layer"]), "×".join(map(str, row["shape"])), float(row["error"]))
-
-
-def _source(what: str, facts: Mapping[str, Any]) -> Source:
-    address = str(facts.get("url", ""))
-    return Source(what, address, _web(address), str(facts.get("sha256", "")))
-
-
-def _web(text: str) -> str:
-    """``text`` where it is an address of the web and nothing else."""
-    return text if re.fullmatch(r"https?://\S+", text) else ""
 
 
 def _absent(path: Path) -> tuple[Absent, ...]:
