@@ -1,6 +1,7 @@
 # Every target sets up what it needs; CI calls these and nothing else.
 #   make zoo                        build what is bundled (no network needed beyond the packages)
-#   make zoo ENTRIES="bvlc_alexnet" or GROUP=ilsvrc12   build more; MIRROR=dir, DATASET=ilsvrc12=dir, JOBS=2, EVALUATE=no
+#   make zoo ENTRIES="bvlc_alexnet" or GROUP=ilsvrc12   build more; MIRROR=dir, DATASET=ilsvrc12=dir, JOBS=2, EVALUATE=no;
+#                                 several groups, mirrors or data sets with spaces between: DATASET="a=x b=y"
 #   make convert MODEL=digits       build one entry
 #   make nightly                    build, compare with what is published, publish: docs/nightly.md
 #   make test | lint | bench | clean
@@ -13,8 +14,8 @@ OUTPUT ?= zoo
 BIN    := $(VENV)/bin
 
 # What to build: entries by name or glob, a group, or what is bundled.
-CHOICE  = $(ENTRIES) $(if $(GROUP),--group $(GROUP)) $(if $(ENTRIES)$(GROUP),,--group bundled)
-OPTIONS = --output $(OUTPUT) $(if $(MIRROR),--mirror $(MIRROR)) $(if $(DATASET),--dataset $(DATASET)) \
+CHOICE  = $(ENTRIES) $(addprefix --group ,$(GROUP)) $(if $(ENTRIES)$(GROUP),,--group bundled)
+OPTIONS = --output $(OUTPUT) $(addprefix --mirror ,$(MIRROR)) $(addprefix --dataset ,$(DATASET)) \
           $(if $(JOBS),--jobs $(JOBS)) \
           $(if $(filter no,$(EVALUATE)),--no-evaluate)
 

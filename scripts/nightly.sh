@@ -1,8 +1,9 @@
 #!/bin/sh
 # Build the zoo, hold it against what is published, and publish it if all is well. For cron, systemd and CI: docs/nightly.md.
 #
-# From the environment: STATE (folder kept between nights), PUBLISH (where to publish: a folder, s3://…), GROUP or ENTRIES (default: all of the manifest), JOBS, MANIFEST, MIRROR, DATASET (NAME=PATH, several with spaces
-# between), SCHEDULER, ENGINE, REFERENCE, KEEP (days that logs are kept), CAFFE2NEON (the command).
+# From the environment: STATE (folder kept between nights), PUBLISH (where to publish: a folder, s3://…), GROUP or ENTRIES (default:
+# all of the manifest), JOBS, MANIFEST, MIRROR (folder), DATASET (NAME=PATH), SCHEDULER, ENGINE, REFERENCE, KEEP (days that logs are
+# kept), CAFFE2NEON (the command). Of GROUP, ENTRIES, MIRROR and DATASET several, with spaces between.
 #
 # Exit code 0: all well, published; 1: a model failed, fell behind, or changed upstream, and nothing is published; 2: usage or
 # manifest error; 75: another night still runs; 143: stopped by a signal, which the running command was told of and has heeded.
@@ -28,10 +29,14 @@ set -- --output "$state/zoo" --cache "$state/cache" --manifest "${MANIFEST:-zoo.
 set -- "$@" --progress plain --upstream --against "$publish" --summary "$summary" --report "$state/logs/$night.json"
 [ -z "${SCHEDULER:-}" ] || set -- "$@" --scheduler "$SCHEDULER"
 [ -n "${SCHEDULER:-}" ] || set -- "$@" --jobs "${JOBS:-1}"
-[ -z "${GROUP:-}" ] || set -- "$@" --group "$GROUP"
 [ -z "${ENGINE:-}" ] || set -- "$@" --engine "$ENGINE"
 [ -z "${REFERENCE:-}" ] || set -- "$@" --reference "$REFERENCE"
-[ -z "${MIRROR:-}" ] || set -- "$@" --mirror "$MIRROR"
+for group in ${GROUP:-}; do
+    set -- "$@" --group "$group"
+done
+for mirror in ${MIRROR:-}; do
+    set -- "$@" --mirror "$mirror"
+done
 for dataset in ${DATASET:-}; do
     set -- "$@" --dataset "$dataset"
 done

@@ -54,6 +54,7 @@ def logs(zoo: Zoo, end: str) -> str:
 
 def test_nights_that_are_well_and_one_that_fell_behind(zoo: Zoo) -> None:
     zoo.add_digits()
+    zoo.models["digits"]["tolerance"]["top1"] = 0.2
     first = night(zoo)
     assert (first.returncode, first.stderr) == (0, "")
     assert first.stdout.splitlines()[:3] == ["# Zoo: all well", "", "1 published"]
@@ -69,13 +70,13 @@ def test_nights_that_are_well_and_one_that_fell_behind(zoo: Zoo) -> None:
 
     index = json.loads((published / "index.json").read_bytes())
     index["models"]["digits"]["accuracy"]["top5"] = 100.0
-    index["models"]["digits"]["accuracy"]["top1"] = 100.1  # the tolerance is 0.3, the measured one 99.72
+    index["models"]["digits"]["accuracy"]["top1"] = 100.0  # the measured one is 99.72
     (published / "index.json").write_text(json.dumps(index))
     before = (published / "index.json").read_bytes()
     third = night(zoo)
     assert third.returncode == 1
-    assert "digits: top1 was 100.1, is 99.7" in third.stderr
-    assert "## Worse than published\n\n- **digits** top1: 100.10 % → 99.72 %" in third.stdout
+    assert "digits: top1 was 100.0, is 99.7" in third.stderr
+    assert "## Worse than published\n\n- **digits** top1: 100.00 % → 99.72 %" in third.stdout
     assert third.stdout.splitlines()[-1] == "Nothing was published."
     assert (published / "index.json").read_bytes() == before
 
@@ -193,11 +194,11 @@ def test_settings_become_options(zoo: Zoo) -> None:
     program = zoo.folder / "caffe2neon"
     program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     engines = {"ENGINE": "neon", "REFERENCE": "caffe"}
-    night(zoo, GROUP="g", ENTRIES="a* b", DATASET="d=x e=y", JOBS="3", MIRROR="m", PUBLISH="memory://zoo", **engines)
+    night(zoo, GROUP="g h", ENTRIES="a* b", DATASET="d=x e=y", JOBS="3", MIRROR="m n", PUBLISH="memory://zoo", **engines)
     said = logs(zoo, "log").splitlines()
     build, publish = said[: said.index("publish") - 1], said[said.index("publish") - 1 :]
-    pairs = (("--group", "g"), ("--dataset", "d=x"), ("--dataset", "e=y"), ("--jobs", "3"), ("--mirror", "m"))
-    for pair in (*pairs, ("--engine", "neon"), ("--reference", "caffe")):
+    several = [("--group", "g"), ("--group", "h"), ("--mirror", "m"), ("--mirror", "n"), ("--dataset", "d=x"), ("--dataset", "e=y")]
+    for pair in (*several, ("--jobs", "3"), ("--engine", "neon"), ("--reference", "caffe")):
         assert pair in itertools.pairwise(build)
     assert build[-2:] == ["a*", "b"]
     (report,) = (after for option, after in itertools.pairwise(build) if option == "--report")
@@ -212,6 +213,20 @@ def test_compose_runs_this_script() -> None:
     read = set(re.findall(r"\$\{([A-Z0-9_]+):-", (ROOT / "scripts" / "nightly.sh").read_text()))
     assert set(service["environment"]) <= read
     assert service["environment"]["STATE"] in [volume.rpartition(":")[2] for volume in service["volumes"]]
+
+
+def test_compose_makes_no_folder_that_nobody_named() -> None:
+    """Without settings all is in volumes that the file declares, and every one of those is used."""
+    compose = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())
+    mounts = [mount for service in compose["services"].values() for mount in service["volumes"]]
+    sources = {re.sub(r"\$\{[A-Z]+:-([^}]*)\}", r"\1", mount).split(":")[0] for mount in mounts}
+    assert sources == compose["volumes"].keys()
+
+
+def test_compose_lets_a_service_end_tidily() -> None:
+    for service in yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())["services"].values():
+        assert service["init"] is True
+        assert service["stop_grace_period"] == "1m"
 
 
 @pytest.mark.parametrize(
@@ -231,6 +246,22 @@ def test_make_installs_what_a_night_needs_and_then_runs_it(tmp_path: Path, setti
     assert said.splitlines()[-1] == f"CAFFE2NEON={tmp_path}/bin/caffe2neon scripts/nightly.sh"
     for line in said.splitlines():
         assert subprocess.run(["sh", "-n", "-c", line], check=False).returncode == 0, line
+
+
+@pytest.mark.parametrize("target", ["zoo", "convert"])
+def test_make_passes_an_option_for_each_of_several(tmp_path: Path, target: str) -> None:
+    """``printf`` stands for the command, and is run by sh as make would."""
+    settings = {"MODEL": "digits", "ENTRIES": "", "GROUP": "", "DATASET": "a=x b=y", "MIRROR": "m n", "JOBS": "2"}
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "caffe2neon").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (tmp_path / "bin" / "caffe2neon").chmod(0o755)
+    variables = [f"{name}={value}" for name, value in {**settings, "VENV": str(tmp_path)}.items()]
+    said = subprocess.run(["make", "--dry-run", target, *variables], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    (line,) = (line for line in said.splitlines() if "zoo build" in line)
+    passed = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout.splitlines()
+    chosen = ["digits"] if target == "convert" else ["--group", "bundled"]
+    options = ["--mirror", "m", "--mirror", "n", "--dataset", "a=x", "--dataset", "b=y", "--jobs", "2"]
+    assert passed == ["zoo", "build", *chosen, "--output", "zoo", *options]
 
 
 def test_ci_calls_make_and_nothing_else() -> None:
