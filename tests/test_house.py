@@ -94,7 +94,7 @@ def imports_of(path: Path) -> tuple[Import, ...]:
                 assert child.level == 0, f"{path}:{child.lineno}: relative import"
                 yield from (Import(path, child.lineno, f"{child.module}.{alias.name}", late, typing) for alias in child.names)
             guard = isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING"
-            yield from visit(child, late or isinstance(child, ast.FunctionDef | ast.Lambda), typing or guard)
+            yield from visit(child, late or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda), typing or guard)
 
     return tuple(visit(ast.parse(path.read_text(encoding="utf-8")), False, False))
 
