@@ -48,9 +48,10 @@ def pull(place: Place, name: str, output: Path, progress: Progress = no_progress
         folder = f"{entry.name}/{entry.build}"
         _check_sums(place, entry, folder)
         existing = look_into(output, name, entry.build, verify=True)
-        if existing is not None and existing.files == entry.files:
-            return existing, False
-        _check_replaceable(output)
+    if existing is not None and existing.files == entry.files:
+        return existing, False
+    _check_replaceable(output)
+    with located(model=name):
         try:
             _bring(place, entry, folder, output, progress)
         except OSError as error:
@@ -76,14 +77,28 @@ def _check_replaceable(output: Path) -> None:
     if not output.exists():
         return
     try:
-        sums = parse_sums((output / SUMS).read_bytes(), str(output / SUMS))
-        ours = {path.name for path in output.iterdir()} == sums.keys() | {SUMS}
-        ours = ours and all(digest(output / file) == sha256 for file, sha256 in sums.items())
-    except (OSError, PublishError):
-        ours = output.is_dir() and not any(output.iterdir())
-    if not ours:
+        changed = _changed(output) if output.is_dir() else "it is no folder"
+    except OSError as error:
+        changed = f"cannot read {Path(error.filename or output).name}: {error.strerror}"
+    if changed:
         remedy = "choose another folder with --output, or move it away"
-        raise PublishError("already there, and not as a pull left it, so it stays", path=str(output), remedy=remedy)
+        raise PublishError(f"already there, and not as a pull left it, so it stays: {changed}", path=str(output), remedy=remedy)
+
+
+def _changed(output: Path) -> str:
+    """In what the folder is not as a pull left it; "" where it is, or is empty."""
+    there = {path.name for path in output.iterdir()}
+    if SUMS not in there:
+        return f"it has no {SUMS}" if there else ""
+    try:
+        sums = parse_sums((output / SUMS).read_bytes(), str(output / SUMS))
+    except PublishError:
+        return f"{SUMS} has changed"
+    listed = sums.keys() | {SUMS}
+    first = min(there ^ listed, default=None)
+    if first is not None:
+        return f"{first} is missing" if first in listed else f"{first} was not of it"
+    return next((f"{file} has changed" for file, sha256 in sums.items() if digest(output / file) != sha256), "")
 
 
 def _bring(place: Place, entry: Entry, folder: str, output: Path, progress: Progress) -> None:

@@ -105,15 +105,25 @@ def test_older_pull_stays_where_the_new_one_fails(zoo: Path, output: Path) -> No
     assert names(output.parent) == ["lenet"]
 
 
-@pytest.mark.parametrize("there", ["notes.txt", "lenet.prm"])
-def test_folder_with_something_else_is_left_alone(zoo: Path, output: Path, there: str) -> None:
-    """A file of the user's beside an older pull, or one of the pull's own that was changed."""
+@pytest.mark.parametrize(
+    ("file", "data", "said"),
+    [
+        ("notes.txt", b"mine", "notes.txt was not of it"),
+        ("lenet.prm", b"mine", "lenet.prm has changed"),
+        ("lenet.prm", None, "lenet.prm is missing"),
+        ("SHA256SUMS", None, "it has no SHA256SUMS"),
+        ("SHA256SUMS", b"mine", "SHA256SUMS has changed"),
+    ],
+)
+def test_folder_with_something_else_is_left_alone(zoo: Path, output: Path, file: str, data: bytes | None, said: str) -> None:
+    """A file of the user's beside an older pull, or one of the pull's own that was changed; it is named, and the model once."""
     pull(Folder(zoo), "lenet", output)
     publish(zoo, "lenet", 2)
-    (output / there).write_bytes(b"mine")
+    (output / file).write_bytes(data) if data else (output / file).unlink()
     before = contents(output)
-    with pytest.raises(PublishError, match="so it stays"):
+    with pytest.raises(PublishError) as caught:
         pull(Folder(zoo), "lenet", output)
+    assert str(caught.value).splitlines()[0] == f"{output}: already there, and not as a pull left it, so it stays: {said}"
     assert contents(output) == before
 
 
