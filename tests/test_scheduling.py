@@ -131,6 +131,14 @@ def test_dask_is_not_installed(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "pip install 'caffe2neon[distributed]'" in caught.value.remedy
 
 
+def test_a_build_that_did_not_begin_is_not_told_to_go_on(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    zoo.write()
+    result = run("zoo", "build", *zoo.arguments(), "--scheduler", "tcp://127.0.0.1:1")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ")
+
+
 def test_jobs_are_for_this_machine(zoo: Zoo) -> None:
     zoo.write()
     result = run("zoo", "build", *zoo.arguments(), "--scheduler", "tcp://127.0.0.1:1", "--jobs", "2")

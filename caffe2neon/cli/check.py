@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import textwrap
 from collections import Counter
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from caffe2neon.cli.common import FILE, net_options
+from caffe2neon.cli.common import FILE, net_options, table_width
 
 if TYPE_CHECKING:
     from caffe2neon.checking import Checked
@@ -55,7 +54,7 @@ def check(prototxt: Path, net: NetOptions, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_facts(checked), indent=2))
     else:
-        click.echo("\n".join(_lines(checked, shutil.get_terminal_size((100, 24)).columns)))
+        click.echo("\n".join(_lines(checked, table_width(sys.stdout))))
     sys.exit(not checked.converts)
 
 

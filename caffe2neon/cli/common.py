@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import os
+import re
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 
@@ -15,11 +17,42 @@ from caffe2neon.errors import Caffe2NeonError, ManifestError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+
+class LocalPath(click.Path):
+    """A file or a folder of this machine; ``instead`` says what to do for one that lies elsewhere."""
+
+    def __init__(self, instead: str = "name a file or a folder", **options: Any) -> None:
+        super().__init__(path_type=Path, **options)
+        self._instead = instead
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and re.match("[A-Za-z][A-Za-z0-9+.-]+:/", value):
+            self.fail(f"{value} is an address, and this is for what lies on this machine: {self._instead}.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 #: A file that must be there. Whether it can be read as what it should be, the rooms say better than click.
-FILE = click.Path(path_type=Path)
+FILE = LocalPath()
 
 #: A folder that is there, as the user says: a slip of the hand is said before anything is done.
-FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+FOLDER = LocalPath(exists=True, file_okay=False)
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether somebody looks at it. A terminal without a size (``script``, a pty nobody set up) has no room for bars or tables."""
+    try:
+        return stream.isatty() and all(os.get_terminal_size(stream.fileno()))
+    except (OSError, ValueError):
+        return False
+
+
+def table_width(stream: TextIO) -> int:
+    """Columns to fold text at: ``COLUMNS``, or the terminal's. What goes to a program or a file is not folded."""
+    wish = os.environ.get("COLUMNS", "")
+    if wish.isdecimal() and int(wish):
+        return int(wish)
+    return os.get_terminal_size(stream.fileno()).columns if is_terminal(stream) else sys.maxsize
 
 
 class ErrorsToExitCodes(click.Group):
@@ -55,7 +88,7 @@ class Steps:
     """Progress of long steps: a bar each on a terminal, a plain line each in a log."""
 
     def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
+        self._terminal = is_terminal(sys.stderr)
         self._step = ""
         self._bar: Any = None
 

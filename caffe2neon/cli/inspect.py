@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from caffe2neon.cli.common import FILE, input_option, refuse_overwriting
+from caffe2neon.cli.common import FILE, input_option, refuse_overwriting, table_width
 
 if TYPE_CHECKING:
     from caffe2neon.records import JSON, Inspection, LayerFacts, Shape
@@ -62,7 +62,7 @@ def inspect(file: Path, phase: str, shape: Shape | None, as_json: bool, svg: Pat
         assert isinstance(facts, dict)
         click.echo(json.dumps({"schema": 1, **facts}, indent=2))
     else:
-        click.echo(_text(inspection, shutil.get_terminal_size((100, 24)).columns))
+        click.echo(_text(inspection, table_width(sys.stdout)))
 
 
 def _draw(file: Path, phase: str, shape: Shape | None, svg: Path) -> None:

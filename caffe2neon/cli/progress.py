@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import click
 
+from caffe2neon.cli.common import is_terminal
 from caffe2neon.planning import Forecast
 from caffe2neon.records import JSON, Event, Outcome
 
@@ -30,7 +31,7 @@ def display_for(choice: str) -> Display:
     """``auto``: bars on a terminal, else lines."""
     if choice == "json":
         return JsonLines()
-    return Bars() if choice == "auto" and sys.stderr.isatty() else Lines()
+    return Bars() if choice == "auto" and is_terminal(sys.stderr) else Lines()
 
 
 class Lines:

@@ -21,6 +21,13 @@ def zoo() -> None:
 
 
 _MANIFEST = click.option("--manifest", type=FILE, default=Path("zoo.yaml"), show_default=True, help="The manifest.")
+_CACHE = click.option(
+    "--cache",
+    type=FILE,
+    default=Path(".cache/caffe2neon"),
+    show_default=True,
+    help="Where downloads are kept. The default is in the current folder.",
+)
 _GROUP = click.option("--group", "groups", multiple=True, metavar="NAME", help="All models of a group; may be given several times.")
 _NAMES = click.argument("names", nargs=-1)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import sys
 import threading
@@ -15,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from caffe2neon.cli.common import FILE, FOLDER, TOPK, WORKERS, engine_options
-from caffe2neon.cli.zoo import _GROUP, _MANIFEST, _NAMES, _choose, zoo
+from caffe2neon.cli.common import FILE, FOLDER, TOPK, WORKERS, LocalPath, engine_options, table_width
+from caffe2neon.cli.zoo import _CACHE, _GROUP, _MANIFEST, _NAMES, _choose, zoo
 from caffe2neon.errors import UsageError
 from caffe2neon.files import cannot_write
-from caffe2neon.records import Manifest, ModelSpec, Outcome, Shift
+from caffe2neon.records import Event, Manifest, ModelSpec, Outcome, Shift
 
 if TYPE_CHECKING:
     from caffe2neon.cli.progress import Display
@@ -30,8 +29,15 @@ if TYPE_CHECKING:
 @_NAMES
 @_GROUP
 @_MANIFEST
-@click.option("-o", "--output", type=FILE, default=Path("zoo"), show_default=True, help="The folder to publish to.")
-@click.option("--cache", type=FILE, default=Path(".cache/caffe2neon"), show_default=True, help="Where downloads are kept.")
+@click.option(
+    "-o",
+    "--output",
+    type=LocalPath("build into a folder, then zoo publish"),
+    default=Path("zoo"),
+    show_default=True,
+    help="The folder to publish to.",
+)
+@_CACHE
 @click.option("--mirror", "mirrors", type=FOLDER, multiple=True, help="A folder to look for files in before the network is asked.")
 @click.option("--dataset", "datasets", multiple=True, metavar="NAME=PATH", help="Where a data set of the manifest lies.")
 @click.option("--report", type=FILE, default=None, help="Write the outcomes as JSON. Default: report.json in the output folder.")
@@ -143,16 +149,22 @@ def _run(
     from caffe2neon.report.page import write_page
 
     reached: dict[str, Outcome] = {}
-    interrupted = True
+    interrupted, begun = True, False
+
+    def hear(event: Event) -> None:
+        nonlocal begun
+        begun = True
+        display.event(event)
+
     display.begin(len(chosen), jobs)
     with _terminated_like_interrupted():
         try:
             if scheduler:
                 from caffe2neon.scheduling import build_on_cluster
 
-                outcomes = build_on_cluster(chosen, options, scheduler=scheduler, report=display.event)
+                outcomes = build_on_cluster(chosen, options, scheduler=scheduler, report=hear)
             else:
-                outcomes = build_models(chosen, options, jobs=jobs, report=display.event)
+                outcomes = build_models(chosen, options, jobs=jobs, report=hear)
             with closing(outcomes):
                 for outcome in outcomes:
                     reached[outcome.name] = outcome
@@ -164,7 +176,7 @@ def _run(
             write_report(ordered, report, root=options.output)
             if (options.output / INDEX).exists():
                 write_page(options.output)
-            if interrupted:
+            if interrupted and (begun or reached):
                 left = "the same command goes on with the others"
                 click.echo(f"{len(reached)} of {len(chosen)} models are done; {left}", err=True)
     return ordered
@@ -214,8 +226,7 @@ def _show(outcomes: Sequence[Outcome], chosen: Sequence[ModelSpec], *, to_stderr
     from caffe2neon.report import summary as table
 
     stream = sys.stderr if to_stderr else sys.stdout
-    width = shutil.get_terminal_size((100, 24)).columns if stream.isatty() else 100
-    click.echo(table(outcomes, chosen, width=max(80, width)), err=to_stderr)
+    click.echo(table(outcomes, chosen, width=max(80, table_width(stream))), err=to_stderr)
 
 
 def _make_folders(*folders: Path) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from caffe2neon.cli.common import FILE, FOLDER, Steps
-from caffe2neon.cli.zoo import _GROUP, _MANIFEST, _NAMES, _choose, zoo
+from caffe2neon.cli.common import FOLDER, Steps
+from caffe2neon.cli.zoo import _CACHE, _GROUP, _MANIFEST, _NAMES, _choose, zoo
 from caffe2neon.errors import Caffe2NeonError, UsageError
 from caffe2neon.records import JSON, Manifest, ModelSpec
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., None])
 
-_CACHE = click.option("--cache", type=FILE, default=Path(".cache/caffe2neon"), show_default=True, help="Where downloads are kept.")
 _MIRROR = click.option("--mirror", "mirrors", type=FOLDER, multiple=True, help="A folder to look in before the network is asked.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON list on standard output.")
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from caffe2neon.cli.common import FILE
+from caffe2neon.cli.common import LocalPath
 from caffe2neon.cli.zoo import zoo
 
 
 @zoo.command()
-@click.argument("folder", type=FILE, default=Path("zoo"))
+@click.argument("folder", type=LocalPath("zoo publish takes a folder's page along"), default=Path("zoo"))
 def report(folder: Path) -> None:
     """Write index.html of the published zoo in FOLDER (default: zoo): all models, to be opened in any browser.
 

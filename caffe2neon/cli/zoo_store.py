@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from caffe2neon.cli.common import FILE, Steps
+from caffe2neon.cli.common import FILE, LocalPath, Steps, table_width
 from caffe2neon.cli.zoo import zoo
 from caffe2neon.errors import PublishError, UsageError
 
@@ -29,7 +30,7 @@ def _bytes(size: int | None) -> str:
 
 
 @zoo.command()
-@click.argument("folder", type=FILE)
+@click.argument("folder", type=LocalPath("publish the folder that a build wrote"))
 @click.argument("url")
 @click.option("--report", type=FILE, default=None, help="Only what this report of zoo build calls published or unchanged.")
 @_JSON
@@ -143,7 +144,8 @@ def _difference(changes: tuple[Change, ...]) -> str:
     if not rows:
         return summary
     headings = ("model", "status", "top-1 %", "top-5 %", "parity", "size", "files that differ")
-    return table(headings, [*rows, (_count(len(changes), "model"), *[""] * (len(headings) - 2), summary)])
+    total = (_count(len(changes), "model"), *[""] * (len(headings) - 2), summary)
+    return table(headings, [*rows, total], width=table_width(sys.stdout))
 
 
 def _count(number: int, what: str) -> str:
@@ -163,7 +165,7 @@ def _error(value: object) -> str:
 
 
 @zoo.command()
-@click.argument("folder", type=FILE)
+@click.argument("folder", type=LocalPath("in a store, remove by its own tools what index.json does not name"))
 @click.option("--dry-run/--yes", default=True, show_default=True, help="Only show what would go, or remove it.")
 @_JSON
 def prune(folder: Path, dry_run: bool, as_json: bool) -> None:

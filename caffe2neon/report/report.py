@@ -41,7 +41,7 @@ def write_report(outcomes: Sequence[Outcome], path: Path, *, root: Path | None =
 
 
 def summary(outcomes: Sequence[Outcome], models: Sequence[ModelSpec] = (), *, width: int = 100) -> str:
-    """A table of at most ``width`` columns (80 or more), a row per outcome, and a line of counts.
+    """A table of at most ``width`` columns (80 or more; longer words stay whole), a row per outcome, and a line of counts.
 
     Measured accuracy is in percent, with the published one from ``models`` in brackets; ``parity`` is the worst error over all
     outputs. A reason that does not fit its row follows below, indented; so does every warning.
@@ -50,6 +50,8 @@ def summary(outcomes: Sequence[Outcome], models: Sequence[ModelSpec] = (), *, wi
     rows = [HEADINGS, *(row_of(outcome, specs.get(outcome.name)) for outcome in outcomes)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS) - 1)]
     widths[0] = min(widths[0], max(width - sum(widths[1:]) - 2 * len(widths) - len(HEADINGS[-1]), _SHORT))
+    fold = textwrap.TextWrapper(width, initial_indent="    ", subsequent_indent="      ", break_long_words=False)
+    fold.break_on_hyphens = False  # else half of an option's name, or of an address, is in each line
     lines: list[str] = []
     for row, warnings in zip(rows, ((), *(outcome.warnings for outcome in outcomes)), strict=True):
         *cells, reason = row
@@ -61,7 +63,7 @@ def summary(outcomes: Sequence[Outcome], models: Sequence[ModelSpec] = (), *, wi
         fits = "\n" not in reason and len(start) + 2 + len(reason) <= width
         lines.append(f"{start}  {reason}" if fits else start.rstrip())
         for text in ([] if fits else reason.splitlines()) + [f"warning: {warning}" for warning in warnings]:
-            lines += textwrap.wrap(text.strip(), width, initial_indent="    ", subsequent_indent="      ")
+            lines += fold.wrap(text.strip())
     counts = Counter(outcome.status for outcome in outcomes)
     lines.append(", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status]) or "nothing to do")
     return "\n".join(lines)

@@ -178,6 +178,15 @@ def test_summary_keeps_to_its_width(tmp_path: Path, width: int) -> None:
     assert sum(line.count("word") for line in lines) == 100
 
 
+def test_addresses_and_options_stay_whole() -> None:
+    """Whoever copies one from the table copies all of it."""
+    address = f"https://example.org/{'a-folder/' * 12}net.caffemodel"
+    reason = f"{address}: cannot reach the server, which may not want to hear from us now\nput it into --mirror"
+    lines = summary([replace(FAILED, reason=reason)], _SPECS, width=80).splitlines()
+    assert [line for line in lines if address in line]
+    assert max(len(line) for line in lines if address not in line) <= 80
+
+
 def test_summary_of_nothing() -> None:
     assert summary([]).splitlines()[-1] == "nothing to do"
 
