@@ -1,13 +1,19 @@
 #!/bin/sh
 # Build the zoo, hold it against what is published, and publish it if all is well. For cron, systemd and CI: docs/nightly.md.
 #
-# From the environment: STATE (folder kept between nights), PUBLISH (where to publish: a folder, s3://…), GROUP or ENTRIES (default:
-# all of the manifest), JOBS, MANIFEST, MIRROR (folder), DATASET (NAME=PATH), SCHEDULER, ENGINE, REFERENCE, KEEP (days that logs are
-# kept), CAFFE2NEON (the command). Of GROUP, ENTRIES, MIRROR and DATASET several, with spaces between.
+# Usage: nightly.sh, without arguments. From the environment: STATE (folder kept between nights), PUBLISH (where to publish: a
+# folder, s3://…), GROUP or ENTRIES (default: all of the manifest), JOBS, MANIFEST, MIRROR (folder), DATASET (NAME=PATH), SCHEDULER,
+# ENGINE, REFERENCE, EVALUATE=no, KEEP (days that logs are kept), CAFFE2NEON (the command). Of GROUP, ENTRIES, MIRROR and DATASET
+# several, with spaces between.
 #
 # Exit code 0: all well, published; 1: a model failed, fell behind, or changed upstream, and nothing is published; 2: usage or
 # manifest error; 75: another night still runs; 143: stopped by a signal, which the running command was told of and has heeded.
 set -eu
+
+if [ $# -gt 0 ]; then # whoever asks for help is not to start a night
+    sed -n '/^# /s/^# //p;/^set/q' "$0" >&2
+    exit 2
+fi
 
 state=${STATE:-nightly}
 publish=${PUBLISH:-$state/published}
@@ -30,6 +36,7 @@ set -- "$@" --progress plain --upstream --against "$publish" --summary "$summary
 [ -z "${SCHEDULER:-}" ] || set -- "$@" --scheduler "$SCHEDULER"
 [ -n "${SCHEDULER:-}" ] || set -- "$@" --jobs "${JOBS:-1}"
 [ -z "${ENGINE:-}" ] || set -- "$@" --engine "$ENGINE"
+[ "${EVALUATE:-}" != no ] || set -- "$@" --no-evaluate
 [ -z "${REFERENCE:-}" ] || set -- "$@" --reference "$REFERENCE"
 for group in ${GROUP:-}; do
     set -- "$@" --group "$group"
@@ -51,8 +58,8 @@ stop() {
 }
 trap stop TERM INT HUP # whichever: a command in the background does not hear the terminal's Ctrl-C
 
-# Run a command and set `code`. In the background, since a shell that waits for one in the foreground, or is a container's first process,
-# does not hear signals. It does not keep the lock: one that outlives a killed script must not block the next night.
+# Run a command and set `code`. In the background, since a shell that waits for one in the foreground, or is a container's first
+# process, does not hear signals. It does not keep the lock: one that outlives a killed script must not block the next night.
 run() {
     "$@" 9>&- &
     child=$!
@@ -80,7 +87,7 @@ if [ "$code" -eq 0 ]; then
         printf '# Zoo: failed\n%s\n\nAll is well but publishing to %s: see the log.\n' "$rest" "$publish" >"$summary"
     fi
 elif [ -e "$summary" ]; then
-    printf '\nNothing was published.\n' >>"$summary"
+    printf '\nNothing of this went to %s.\n' "$publish" >>"$summary"
 fi
 
 for end in log md json; do

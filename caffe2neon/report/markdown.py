@@ -24,10 +24,11 @@ def _lines(outcomes: Sequence[Outcome], shifts: Sequence[Shift], models: Sequenc
     counts = Counter(outcome.status for outcome in outcomes)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     worse = [shift for shift in shifts if shift.worse]
+    fallen = len({shift.model for shift in worse})
     yield f"# {_escaped(title)}: {'failed' if failed or worse else 'all well'}"
     yield ""
     said = [f"{counts[status]} {status}" for status in STATUSES if counts[status]]
-    yield ", ".join(said + ([f"{len(worse)} worse than published"] if worse else [])) or "nothing to do"
+    yield ", ".join(said + ([f"{fallen} worse than published"] if fallen else [])) or "nothing to do"
     sections = {
         "Failed": [(outcome.name, f"{outcome.stage or 'build'}: {outcome.reason}") for outcome in failed],
         "Worse than published": [(shift.model, _shift(shift)) for shift in worse],
@@ -54,5 +55,5 @@ def _shift(shift: Shift) -> str:
 
 def _escaped(text: str) -> str:
     """One line in which no character means anything to Markdown or HTML."""
-    line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    line = "; ".join(" ".join(line.split()) for line in text.splitlines() if line.strip()).replace("&", "&amp;").replace("<", "&lt;")
     return "".join(f"\\{character}" if character in "\\`*_[]|#~" else character for character in line)

@@ -34,10 +34,10 @@ def test_all_that_is_wrong_is_said_before_the_table() -> None:
         Shift("net", "top5", 1.0, None, True),
     ]
     lines = summary_markdown(outcomes, moved).splitlines()
-    assert lines[:3] == ["# Zoo: failed", "", "1 unchanged, 1 failed, 2 worse than published"]
+    assert lines[:3] == ["# Zoo: failed", "", "1 unchanged, 1 failed, 1 worse than published"]
     assert [line for line in lines if line.startswith(("- ", "## "))] == [
         "## Failed",
-        "- **bad** fetch: no such file put it there",
+        "- **bad** fetch: no such file; put it there",
         "## Worse than published",
         "- **net** top1: 57.00 % → 50.00 %",
         "- **net** top5: 1.00 % → not measured",

@@ -77,8 +77,22 @@ def test_nights_that_are_well_and_one_that_fell_behind(zoo: Zoo) -> None:
     assert third.returncode == 1
     assert "digits: top1 was 100.0, is 99.7" in third.stderr
     assert "## Worse than published\n\n- **digits** top1: 100.00 % → 99.72 %" in third.stdout
-    assert third.stdout.splitlines()[-1] == "Nothing was published."
+    assert third.stdout.splitlines()[-1].startswith("Nothing of this went to ")
     assert (published / "index.json").read_bytes() == before
+
+
+def test_arguments_start_no_night(zoo: Zoo) -> None:
+    asked = subprocess.run([SCRIPT, "--help"], cwd=zoo.folder, env=environment(zoo), capture_output=True, text=True, check=False)
+    assert (asked.returncode, asked.stdout) == (2, "")
+    assert "Usage: nightly.sh, without arguments." in asked.stderr
+    assert not (zoo.folder / "nightly").exists()
+
+
+def test_a_night_without_measuring(zoo: Zoo) -> None:
+    zoo.add_digits()
+    done = night(zoo, EVALUATE="no")
+    assert done.returncode == 0
+    assert "- **digits** not evaluated, as asked" in done.stdout
 
 
 def test_what_one_night_refused_no_other_publishes_unless_it_is_good_there(zoo: Zoo) -> None:
