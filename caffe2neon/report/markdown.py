@@ -55,5 +55,6 @@ def _shift(shift: Shift) -> str:
 
 def _escaped(text: str) -> str:
     """One line in which no character means anything to Markdown or HTML."""
-    line = "; ".join(" ".join(line.split()) for line in text.splitlines() if line.strip()).replace("&", "&amp;").replace("<", "&lt;")
-    return "".join(f"\\{character}" if character in "\\`*_[]|#~" else character for character in line)
+    line = "; ".join(" ".join(line.split()) for line in text.splitlines() if line.strip())
+    marked = line.replace("&", "&amp;").replace("<", "&lt;")
+    return "".join(f"\\{character}" if character in "\\`*_[]|#~" else character for character in marked)
