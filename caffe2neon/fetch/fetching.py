@@ -12,7 +12,7 @@ from caffe2neon.fetch.archive import extract
 from caffe2neon.fetch.arrival import Arrival
 from caffe2neon.fetch.download import download
 from caffe2neon.fetch.http import PATIENT, Network
-from caffe2neon.fetch.plan import Candidate, file_name, plan
+from caffe2neon.fetch.plan import Candidate, file_name, lacking, plan
 from caffe2neon.files import BLOCK
 from caffe2neon.records import FetchedFile, FetchedModel, ModelSpec, PinnedFile, Progress, no_progress
 
@@ -71,8 +71,9 @@ def fetch_file(
     candidates = plan(pinned, root=root, cache=cache, mirrors=mirrors, offline=offline)
     if not candidates:
         remedy = "leave --offline out, or put it into a folder that --mirror names"
-        raise FetchError("not on this machine, and the network is not to be asked", path=pinned.url, remedy=remedy)
-    file = _first(pinned, candidates, progress, network)
+        nowhere = FetchError("not on this machine, and the network is not to be asked", path=pinned.url, remedy=remedy)
+        raise _together([nowhere, *lacking(pinned, mirrors)])
+    file = _first(pinned, candidates, mirrors, progress, network)
     if not pinned.member:
         return file
     with located(path=str(file.path)):
@@ -115,7 +116,9 @@ def fetch_unpinned(
     return pinned, fetch_file(pinned, root=root, cache=cache, progress=progress, network=network)
 
 
-def _first(pinned: PinnedFile, candidates: Sequence[Candidate], progress: Progress, network: Network) -> FetchedFile:
+def _first(
+    pinned: PinnedFile, candidates: Sequence[Candidate], mirrors: Sequence[Path], progress: Progress, network: Network
+) -> FetchedFile:
     failures: list[FetchError] = []
     for candidate in candidates:
         try:
@@ -126,7 +129,7 @@ def _first(pinned: PinnedFile, candidates: Sequence[Candidate], progress: Progre
                 return _check_file(candidate, pinned, progress)
         except FetchError as error:
             failures.append(error)
-    raise _together(failures)
+    raise _together([*failures, *lacking(pinned, mirrors)])
 
 
 def _check_file(candidate: Candidate, pinned: PinnedFile, progress: Progress) -> FetchedFile:

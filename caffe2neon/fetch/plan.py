@@ -54,6 +54,17 @@ def plan(
     )
 
 
+def lacking(pinned: PinnedFile, mirrors: Sequence[Path]) -> list[FetchError]:
+    """Of each of the ``mirrors`` folders that has no candidate for ``pinned``, what was looked for in it."""
+    size = "" if pinned.size is None else f" of {pinned.size} bytes"
+    names = " or ".join(map(repr, _names(pinned)))
+    return [
+        FetchError(f"no file {names}{size} is in this folder or below it", path=str(folder))
+        for folder in mirrors
+        if not any(_find(folder, pinned))
+    ]
+
+
 def file_name(url: str) -> str:
     """The last part of a URL's path, as a file of it would be called."""
     return PurePosixPath(unquote(urlsplit(url).path)).name
@@ -69,10 +80,14 @@ def _stated(url: str, root: Path, cached: Path) -> Candidate:
 def _find(folder: Path, pinned: PinnedFile) -> Iterator[Path]:
     """Many models call their net ``deploy.prototxt``, so a folder may hold several of that name: the checksum tells them apart."""
     held = _held(folder)
-    for name in sorted({file_name(url) for url in (pinned.url, *pinned.mirrors)}):
+    for name in _names(pinned):
         for path in held.get(name, ()):
             if path.is_file() and pinned.size in (None, path.stat().st_size):
                 yield path
+
+
+def _names(pinned: PinnedFile) -> list[str]:
+    return sorted({file_name(url) for url in (pinned.url, *pinned.mirrors)})
 
 
 @functools.cache

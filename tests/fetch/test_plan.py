@@ -10,7 +10,7 @@ from typing import TypeAlias
 import pytest
 
 from caffe2neon.errors import ChecksumError, FetchError
-from caffe2neon.fetch import fetch, plan
+from caffe2neon.fetch import fetch, fetch_file, plan
 from caffe2neon.records import FetchedFile, ModelSpec
 from tests.fetch.conftest import DATA, pin
 from tests.fetch.server import Server, body
@@ -50,6 +50,28 @@ def test_hidden_folders_of_a_mirror_are_left_out(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "x y.caffemodel").write_bytes(DATA)
     assert _actions(tmp_path, mirrors=(tmp_path,)) == ["download"]
+
+
+def test_mirrors_that_did_not_have_it_are_named(tmp_path: Path, get: Get) -> None:
+    """Who mistyped a name, or has another version of the file, sees where it was looked for, and as what."""
+    empty, other = tmp_path / "empty", tmp_path / "other"
+    empty.mkdir()
+    (other / "deep").mkdir(parents=True)
+    (other / "deep" / "x y.caffemodel").write_bytes(bytes(len(DATA)))
+    with pytest.raises(FetchError) as caught:
+        get(pin(URL), mirrors=(empty, other))
+    said = str(caught.value).splitlines()
+    assert [line for line in said if line.startswith(f"  {empty}: ")] == [
+        f"  {empty}: no file 'x y.caffemodel' of {len(DATA)} bytes is in this folder or below it"
+    ]
+    assert [line for line in said if "x%20y.caffemodel: checksum mismatch" in line and other.as_uri() in line]
+    assert not [line for line in said if line.startswith(f"  {other}: ")]
+    assert [line for line in said if line.startswith(f"  {URL}: cannot reach the server")]
+
+
+def test_mirrors_are_named_where_the_network_is_not_asked(tmp_path: Path) -> None:
+    with pytest.raises(FetchError, match=rf"not to be asked\n  {tmp_path}: no file 'x y.caffemodel' is in this folder"):
+        fetch_file(pin(URL, sized=False), root=tmp_path, cache=tmp_path / "cache", mirrors=(tmp_path,), offline=True)
 
 
 def test_missing_mirror_folder(tmp_path: Path) -> None:
