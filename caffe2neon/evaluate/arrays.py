@@ -84,7 +84,8 @@ def _keys(names: Sequence[str]) -> tuple[str, str]:
 
 def open_idx(spec: DatasetSpec) -> ArrayDataset:
     if spec.labels is None:
-        raise DataError("an idx data set needs a second file with the labels", remedy="set `labels` beside `path`")
+        remedy = "name it: --labels; in a manifest, labels under datasets"
+        raise DataError("an idx data set needs a second file with the labels", remedy=remedy)
     return _dataset(spec, _read_idx(spec.path, _IDX_IMAGES, "images"), _read_idx(spec.labels, _IDX_LABELS, "labels"))
 
 

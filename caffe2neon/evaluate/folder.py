@@ -42,7 +42,7 @@ def open_folder(spec: DatasetSpec) -> EncodedPictures:
         if unlisted := [name for name in folders if name not in classes]:
             raise DataError(f"not in the list of classes: {_some(unlisted)}", path=str(spec.labels))
     elif ids and len(folders) != _CLASSES:
-        remedy = "give the list of all classes, one a line, as the data set's labels; for ILSVRC12 it is Caffe's synsets.txt"
+        remedy = "give the list of all classes, Caffe's synsets.txt or one like it: --labels; in a manifest, labels under datasets"
         raise DataError(f"there are folders for {len(folders)} of ImageNet's classes; which numbers do these have?", remedy=remedy)
     else:
         classes = {name: number for number, name in enumerate(folders)}
@@ -65,7 +65,7 @@ def _folders(root: Path) -> list[str]:
     except OSError as error:
         raise DataError(f"cannot read the folder of classes: {error.strerror or error}") from error
     if not names:
-        remedy = "each class has its folder; a list of pictures is val.txt in it, or is given as the labels"
+        remedy = "each class has its folder; a list of pictures is val.txt in it, or --labels; in a manifest, labels under datasets"
         raise DataError("there is no folder of pictures here", remedy=remedy)
     return names
 

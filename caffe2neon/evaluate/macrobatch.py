@@ -112,7 +112,8 @@ def _class_order(meta: dict[str, int]) -> str:
     if (meta["nclass"], meta["train_nrec"], meta["val_nrec"]) == _I1K:
         return "neon"
     if meta["nclass"] == _I1K[0]:
-        remedy = "set the data set's class_order: neon where BatchWriterI1K wrote it, caffe where it was written from folders"
+        orders = "neon where BatchWriterI1K wrote it, caffe where it was written from folders"
+        remedy = f"say it, {orders}: --class-order; in a manifest, class_order under datasets"
         raise DataError("these are 1000 classes, but nothing says in which order", remedy=remedy)
     return ""
 

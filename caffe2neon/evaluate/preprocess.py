@@ -79,19 +79,21 @@ class Preprocessor:
         final = crop or resize
         if final and tuple(final) != tuple(size):
             step = "crop" if crop else "resize"
-            raise DataError(f"{step} yields {_by(final)}, the model takes {_by(size)}", remedy=f"set `{step}` to {_by(size)}")
+            remedy = f"give --{step} {size[0]}x{size[1]}; in a manifest, {step} under preprocess"
+            raise DataError(f"{step} yields {_by(final)}, the model takes {_by(size)}", remedy=remedy)
 
     def _remedy(self, planes: Array) -> str:
         if planes.shape[0] == self.shape[0]:
-            return "set `resize`, or `resize` and `crop`"
-        return "set `channel_order` to GRAY" if self.shape[0] == 1 else ""
+            return "give --resize, or --resize and --crop; in a manifest, resize and crop under preprocess"
+        return "give --channel-order GRAY; in a manifest, channel_order under preprocess" if self.shape[0] == 1 else ""
 
 
 def _centre(picture: Array, crop: tuple[int, int]) -> Array:
     """Caffe's centre crop: an odd margin's extra pixel is left over at the bottom and at the right."""
     height, width = picture.shape[:2]
     if height < crop[0] or width < crop[1]:
-        raise DataError(f"a crop of {_by(crop)} does not fit into a picture of {_by((height, width))}", remedy="set `resize`")
+        remedy = "give --resize; in a manifest, resize under preprocess"
+        raise DataError(f"a crop of {_by(crop)} does not fit into a picture of {_by((height, width))}", remedy=remedy)
     top, left = (height - crop[0]) // 2, (width - crop[1]) // 2
     return picture[top : top + crop[0], left : left + crop[1]]
 

@@ -350,6 +350,24 @@ def test_evaluate_with_a_wrong_data_set(folder: Path, options: list[str], code: 
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("options", "option"),
+    [
+        (["--dataset", "digits.prototxt", "--kind", "idx"], "--labels; in a manifest, labels under datasets"),
+        (["--dataset", "large.npz"], "--resize, or --resize and --crop; in a manifest, resize and crop under preprocess"),
+        (["--dataset", "large.npz", "--crop", "9"], "--crop 8x8; in a manifest, crop under preprocess"),
+        (["--dataset", "small.npz", "--crop", "8"], "--resize; in a manifest, resize under preprocess"),
+        (["--dataset", "colour.npz", "--channel-order", "BGR"], "--channel-order GRAY; in a manifest, channel_order under"),
+    ],
+)
+def test_evaluate_names_the_option_that_helps(folder: Path, options: list[str], option: str) -> None:
+    """Whoever has no manifest finds no remedy in its words."""
+    for name, shape in (("large", (2, 9, 9)), ("small", (2, 7, 7)), ("colour", (2, 8, 8, 3))):
+        np.savez(folder / f"{name}.npz", images=np.zeros(shape, np.uint8), labels=np.zeros(2, int))
+    order = [] if "--channel-order" in options else ["--channel-order", "GRAY"]
+    assert option in error(run("evaluate", "digits.prm", *order, *EMBEDDED, *options), 1)
+
+
 def test_evaluate_leaves_out_bad_pictures_when_told_to(folder: Path) -> None:
     archive = np.load(DATA)
     for index, (image, label) in enumerate(zip(archive["images"][:12], archive["labels"], strict=False)):

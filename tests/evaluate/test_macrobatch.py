@@ -88,7 +88,7 @@ def test_neons_own_ilsvrc12_is_in_its_order(tmp_path: Path) -> None:
 
 def test_a_thousand_classes_in_nobody_knows_which_order(tmp_path: Path) -> None:
     folder = write(tmp_path, macrobatch(ITEMS), classes=1000)
-    with pytest.raises(DataError, match=r"(?s)macrobatch_meta: these are 1000 classes, but.*class_order: neon"):
+    with pytest.raises(DataError, match=r"(?s)macrobatch_meta: these are 1000 classes, but.*: --class-order; in a"):
         opened(folder)
     assert opened(folder, "caffe").class_order == "caffe"
 
