@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-# A shell starts what it runs in the background with SIGINT ignored, and children inherit that: tests of Ctrl-C would wait in vain.
+# A shell starts what it runs in the background with SIGINT ignored, nohup with SIGHUP, and children inherit that: tests of stopping
+# would wait in vain.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # ONNX Runtime, which some tests import by themselves, reports nothing to its makers; see engines/onnx_graph.py.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -190,14 +190,21 @@ def test_a_night_that_is_stopped_hands_it_on_and_waits(zoo: Zoo, step: str, numb
         pytest.skip("needs unshare, and the right to use it")
     (zoo.folder / "caffe2neon").write_text(_STAND_IN.replace("STEP", step))
     command = [*(namespace if first else []), str(SCRIPT)]
-    with subprocess.Popen(command, cwd=zoo.folder, env=environment(zoo), stderr=subprocess.PIPE, text=True) as process:
-        until = time.monotonic() + 20
-        while not ((begun := zoo.folder / "begun").exists() and step in begun.read_text()):
-            assert time.monotonic() < until
-            time.sleep(0.01)
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        os.kill(int(children.read_text()) if first else process.pid, number)
-        _, said = process.communicate(timeout=20)
+    popen = subprocess.Popen(
+        command, cwd=zoo.folder, env=environment(zoo), stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    with popen as process:
+        try:
+            until = time.monotonic() + 60
+            while not ((begun := zoo.folder / "begun").exists() and step in begun.read_text()):
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+            os.kill(int(children.read_text()) if first else process.pid, number)
+            _, said = process.communicate(timeout=60)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)  # or its pipe would be waited for
+            raise
     assert (process.returncode, (zoo.folder / "end").read_text()) == (143, f"locked, {step}\n")
     assert "nightly: failed (143)" in said
     assert begun.read_text().split() == ["build", "publish"][: 1 + (step == "publish")]
