@@ -250,6 +250,13 @@ def test_compose_lets_a_service_end_tidily() -> None:
         assert service["stop_grace_period"] == "1m"
 
 
+def _planned(*arguments: str) -> str:
+    """What make would do; as by hand, though ``make test`` may be running this."""
+    inherited = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    command = ["make", "--dry-run", "--no-print-directory", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=inherited, capture_output=True, text=True, check=True).stdout
+
+
 @pytest.mark.parametrize(
     ("settings", "extras"),
     [
@@ -262,7 +269,7 @@ def test_compose_lets_a_service_end_tidily() -> None:
 def test_make_installs_what_a_night_needs_and_then_runs_it(tmp_path: Path, settings: dict[str, str], extras: list[str]) -> None:
     settings = {"PUBLISH": "", "SCHEDULER": "", **settings, "VENV": str(tmp_path)}
     variables = [f"{name}={value}" for name, value in settings.items()]
-    said = subprocess.run(["make", "--dry-run", "nightly", *variables], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    said = _planned("nightly", *variables)
     assert re.findall(r'--editable (?:"(.*)"|\.)$', said, re.MULTILINE) == ["", *extras]
     assert said.splitlines()[-1] == f"CAFFE2NEON={tmp_path}/bin/caffe2neon scripts/nightly.sh"
     for line in said.splitlines():
@@ -277,7 +284,7 @@ def test_make_passes_an_option_for_each_of_several(tmp_path: Path, target: str) 
     (tmp_path / "bin" / "caffe2neon").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     (tmp_path / "bin" / "caffe2neon").chmod(0o755)
     variables = [f"{name}={value}" for name, value in {**settings, "VENV": str(tmp_path)}.items()]
-    said = subprocess.run(["make", "--dry-run", target, *variables], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    said = _planned(target, *variables)
     (line,) = (line for line in said.splitlines() if "zoo build" in line)
     passed = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout.splitlines()
     chosen = ["digits"] if target == "convert" else ["--group", "bundled"]
