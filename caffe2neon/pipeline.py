@@ -21,7 +21,7 @@ from caffe2neon.labels import builtin_map, remap
 from caffe2neon.neon import write_prm
 from caffe2neon.picture import draw_file
 from caffe2neon.planning import Options, build_of, decisive, require_dataset
-from caffe2neon.publish import StagedBuild, find_build, read_index, read_measured, staged_build, update_index
+from caffe2neon.publish import StagedBuild, current_builds, find_build, read_measured, staged_build, update_index
 from caffe2neon.records import (
     JSON,
     META,
@@ -94,8 +94,8 @@ def _look_up(job: Job) -> Job:
     if publication is None:
         return job
     parity, evaluation = read_measured(publication.path)
-    # Reading the index is quick; writing it anew to find that nothing changed is not, in a zoo of hundreds.
-    if read_index(options.output)["models"].get(spec.name, {}).get("build") != publication.build:
+    # Looking into the index is quick; writing it anew to find that nothing changed is not, in a zoo of hundreds.
+    if current_builds(options.output).get(spec.name) != publication.build:
         update_index(options.output, publication)
     return replace(job, parity=parity, evaluation=evaluation, publication=publication)
 

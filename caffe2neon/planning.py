@@ -11,7 +11,7 @@ from caffe2neon import __version__
 from caffe2neon.errors import Caffe2NeonError, DataError
 from caffe2neon.evaluate import fingerprint, labels_file
 from caffe2neon.fetch import Candidate, plan
-from caffe2neon.publish import build_id, find_build, read_index
+from caffe2neon.publish import build_id, current_builds, find_build
 from caffe2neon.records import JSON, DatasetSpec, ModelSpec, PinnedFile
 from caffe2neon.report import to_json
 
@@ -63,7 +63,7 @@ def forecast(specs: Sequence[ModelSpec], options: Options) -> tuple[Forecast, ..
     Raises:
         PublishError: the index of the published zoo is damaged.
     """
-    current = {name: entry["build"] for name, entry in read_index(options.output)["models"].items()}
+    current = current_builds(options.output)
     return tuple(_forecast(spec, options, current.get(spec.name, "")) for spec in specs)
 
 

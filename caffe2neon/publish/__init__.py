@@ -5,7 +5,7 @@ from __future__ import annotations
 from caffe2neon.publish.build import SUMS, build_id, find_build
 from caffe2neon.publish.compare import Change, compare_zoos, model_size
 from caffe2neon.publish.fields import Fields
-from caffe2neon.publish.index import INDEX, Entry, read_index, update_index
+from caffe2neon.publish.index import INDEX, Entry, current_builds, read_index, update_index
 from caffe2neon.publish.measured import read_measured, read_record
 from caffe2neon.publish.place import Folder, Place, Store, open_place
 from caffe2neon.publish.provenance import PROVENANCE, Dependency, provenance
@@ -31,6 +31,7 @@ __all__ = [
     "build_id",
     "clear_abandoned",
     "compare_zoos",
+    "current_builds",
     "find_build",
     "model_size",
     "open_place",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from caffe2neon.errors import PublishError
@@ -83,6 +85,24 @@ def read_index(root: Path) -> dict[str, Any]:
         return {"schema": SCHEMA, "models": {}}
     except OSError as error:
         raise PublishError(f"cannot read: {error.strerror}", path=str(path)) from error
+
+
+def current_builds(root: Path) -> Mapping[str, str]:
+    """The build that the index under ``root`` names for each model. It is parsed once for as long as it stays the same file.
+
+    Raises:
+        PublishError: it is damaged, or of another schema.
+    """
+    try:
+        state = (root / INDEX).stat()
+    except OSError:
+        return _builds(root, None)  # which says what is wrong, if anything is
+    return _builds(root, (state.st_ino, state.st_mtime_ns, state.st_size))
+
+
+@lru_cache(maxsize=1)
+def _builds(root: Path, state: tuple[int, ...] | None) -> Mapping[str, str]:  # noqa: ARG001 - part of the key
+    return MappingProxyType({name: entry["build"] for name, entry in read_index(root)["models"].items()})
 
 
 def parse_index(data: bytes, path: str) -> dict[str, Any]:

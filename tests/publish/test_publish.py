@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from caffe2neon.errors import PublishError
-from caffe2neon.publish import build_id, find_build, read_index, staged_build, staging, update_index
+from caffe2neon.publish import build_id, current_builds, find_build, read_index, staged_build, staging, update_index
 from caffe2neon.records import JSON
 from tests.publish.builds import build_of, check, hidden, publish, visible
 
@@ -159,6 +159,20 @@ def test_entries_of_others_stay_as_they_are(tmp_path: Path) -> None:
     publish(tmp_path, "lenet", 1)
     index = read_index(tmp_path)
     assert (index["models"]["other"], index["page"]) == (other, "index.html")
+
+
+def test_the_current_build_is_that_of_the_file_as_it_is_now(tmp_path: Path) -> None:
+    assert current_builds(tmp_path) == {}
+    for version in (1, 2, 1):
+        publish(tmp_path, "lenet", version)
+        assert current_builds(tmp_path) == {"lenet": build_of(version)}
+    publish(tmp_path, "alexnet", 1)
+    assert current_builds(tmp_path) == {"alexnet": build_of(1), "lenet": build_of(1)}
+    (tmp_path / "index.json").write_text("{")
+    with pytest.raises(PublishError, match="not the index of a zoo"):
+        current_builds(tmp_path)
+    (tmp_path / "index.json").unlink()
+    assert current_builds(tmp_path) == {}
 
 
 def test_index_is_mended_without_a_build(tmp_path: Path) -> None:
