@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caffe2neon.engines import open_neon
-from caffe2neon.evaluate import Dataset, Preprocessor, evaluate, open_dataset
+from caffe2neon.evaluate import Dataset, Preprocessor, count, open_dataset
 from caffe2neon.evaluate.shards import BATCH
 from caffe2neon.records import DatasetSpec, Preprocess
 
@@ -67,8 +67,8 @@ def caffe2neon(folder: Path, part: str) -> tuple[dict[str, Any], Measured]:
 
     def measured(part: str) -> tuple[int, float, float]:
         start, cpu = time.perf_counter(), time.process_time()
-        count = evaluate(engine, photos(folder, part), PREPROCESS, model_order="caffe").count
-        return count, time.perf_counter() - start, time.process_time() - cpu
+        counts = count(engine, photos(folder, part), PREPROCESS, model_order="caffe")
+        return counts.count, time.perf_counter() - start, time.process_time() - cpu
 
     return {"version": f"{engine.name} {engine.version}", "batch": BATCH, "classes": found}, measured
 

@@ -22,7 +22,7 @@ taken where neon finds one of compute capability 5.x, for which its kernels are 
 Response::
 
     {"protocol": 1, "neon": "1.4.0", "numpy": "1.9.3", "backend": "cpu" or "gpu", "loader": bool}          probe
-    {"protocol": 1, "neon": ..., "numpy": ..., "backend": ..., "loader": ...}                              all others, and there
+    {"protocol": 1, "neon": ..., "numpy": ..., "backend": ..., ...}                                        all others, and there
     {..., "outputs": ["out0.npy", ...], "taps": {name: "tap0.npy"}}                                        run
     {..., "misclassified": "misclassified.npy", "labels": "labels.npy"}                                    evaluate
     {"protocol": 1, "stage": "import" | "load" | "initialize" | "fprop", "error": "TypeError: ..."}        neon refused
@@ -70,9 +70,8 @@ def main(arguments):
         return 2
     job = Job(os.path.dirname(arguments[1]))
     try:
-        job.probe(request["backend"])
-        if request["task"] != "probe":
-            getattr(job, request["task"])(request)
+        job.start(request["backend"])
+        getattr(job, request["task"])(request)
     except (Exception, SystemExit) as error:
         job.response = {"stage": job.stage, "error": "%s: %s" % (type(error).__name__, error)}
     job.response["protocol"] = PROTOCOL
@@ -96,11 +95,14 @@ class Job(object):
         self.stage = "import"
         self.response = {}
 
-    def probe(self, backend):
+    def start(self, backend):
         import neon
         import numpy
 
-        self.response = {"neon": neon.__version__, "numpy": numpy.__version__, "backend": device(backend), "loader": has_loader()}
+        self.response = {"neon": neon.__version__, "numpy": numpy.__version__, "backend": device(backend)}
+
+    def probe(self, request):  # noqa: ARG002 - as all tasks
+        self.response["loader"] = has_loader()
 
     def open(self, request):
         """The backend, which rounds the batch up to what its kernels take, and the model, not initialized."""

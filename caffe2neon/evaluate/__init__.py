@@ -2,7 +2,7 @@
 
 from caffe2neon.evaluate.dataset import KINDS, Dataset, labels_file, open_dataset
 from caffe2neon.evaluate.kinds import fingerprint, kind_of
-from caffe2neon.evaluate.measure import count, evaluate
+from caffe2neon.evaluate.measure import count
 from caffe2neon.evaluate.preprocess import Preprocessor
 from caffe2neon.evaluate.shards import shards, total
 from caffe2neon.evaluate.topk import beaten_by, top_k
@@ -13,7 +13,6 @@ __all__ = [
     "Preprocessor",
     "beaten_by",
     "count",
-    "evaluate",
     "fingerprint",
     "kind_of",
     "labels_file",

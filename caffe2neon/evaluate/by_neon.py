@@ -12,7 +12,6 @@ from caffe2neon.engines.base import Measuring
 from caffe2neon.errors import EngineError
 from caffe2neon.evaluate.judged import Judged, Measurement
 from caffe2neon.evaluate.macrobatch import Macrobatches
-from caffe2neon.evaluate.prefetch import batches
 from caffe2neon.records import MacrobatchPart
 
 
@@ -39,15 +38,7 @@ def by_neon(engine: Measuring, measurement: Measurement) -> tuple[str, Generator
 def _by_array(
     engine: Measuring, measurement: Measurement, classes: int, labels: NDArray[np.int64]
 ) -> Generator[Judged]:
-    made = batches(
-        measurement.dataset,
-        measurement.preprocessor,
-        measurement.part,
-        batch=engine.at_once,
-        workers=measurement.workers,
-        skip_bad=measurement.skip_bad,
-    )
-    with closing(made):
+    with closing(measurement.batches(engine.at_once)) as made:
         for indices, inputs, skipped in made:
             right = np.empty((0, len(measurement.topk)))
             if len(indices):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from caffe2neon.engines.base import Engine
 from caffe2neon.errors import DataError, EngineError, UsageError
 from caffe2neon.evaluate.dataset import Dataset
+from caffe2neon.evaluate.prefetch import Batch, batches
 from caffe2neon.evaluate.preprocess import Preprocessor
 from caffe2neon.records import Array, Preprocess
 
@@ -49,6 +51,12 @@ class Measurement:
     @property
     def preprocessor(self) -> Preprocessor:
         return Preprocessor(self.preprocess, tuple(self.engine.inputs[self.input]))
+
+    def batches(self, size: int) -> Generator[Batch]:
+        """The examples, ``size`` at once; see :func:`~caffe2neon.evaluate.prefetch.batches`. Close it to stop early."""
+        return batches(
+            self.dataset, self.preprocessor, self.part, batch=size, workers=self.workers, skip_bad=self.skip_bad
+        )
 
     def scores(self, inputs: Array) -> Array:
         """What the engine says of each class: (N, C, H, W) -> (N, classes).

@@ -14,44 +14,12 @@ from caffe2neon.errors import DataError, UsageError
 from caffe2neon.evaluate.by_neon import by_neon
 from caffe2neon.evaluate.dataset import Dataset
 from caffe2neon.evaluate.judged import Judged, Measurement
-from caffe2neon.evaluate.prefetch import batches
-from caffe2neon.evaluate.shards import BATCH, total
+from caffe2neon.evaluate.shards import BATCH
 from caffe2neon.evaluate.topk import beaten_by, whole
-from caffe2neon.records import Array, Counts, Evaluation, Preprocess
+from caffe2neon.records import Array, Counts, Preprocess
 
 #: How :func:`_by_scores` measures.
 _METHOD = "ties count against the model"
-
-
-def evaluate(
-    engine: Engine,
-    dataset: Dataset,
-    preprocess: Preprocess,
-    *,
-    model_order: str,
-    topk: Sequence[int] = (1, 5),
-    label_map: Array | None = None,
-    head: str | None = None,
-    skip_bad: bool = False,
-    batch: int = BATCH,
-    workers: int | None = None,
-    progress: Callable[[int], None] = lambda _: None,
-) -> Evaluation:
-    """Measure top-k accuracy over a whole data set; see :func:`count`."""
-    counts = count(
-        engine,
-        dataset,
-        preprocess,
-        model_order=model_order,
-        topk=topk,
-        label_map=label_map,
-        head=head,
-        skip_bad=skip_bad,
-        batch=batch,
-        workers=workers,
-        progress=progress,
-    )
-    return total([counts])
 
 
 def count(
@@ -138,15 +106,7 @@ def _by_scores(measurement: Measurement) -> Generator[Judged]:
     """Counted here, by the scores of an engine that computes and no more; see :func:`~caffe2neon.evaluate.topk.beaten_by`."""
     labels: NDArray[np.int64] | None = None
     ks = np.array(measurement.topk)
-    made = batches(
-        measurement.dataset,
-        measurement.preprocessor,
-        measurement.part,
-        batch=measurement.batch,
-        workers=measurement.workers,
-        skip_bad=measurement.skip_bad,
-    )
-    with closing(made):
+    with closing(measurement.batches(measurement.batch)) as made:
         for indices, inputs, skipped in made:
             right = np.empty((0, len(ks)))
             if len(indices):

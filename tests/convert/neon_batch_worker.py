@@ -17,7 +17,7 @@ with open(sys.argv[2]) as stream:
 for request in requests:
     job = worker.Job(request["folder"])
     try:
-        job.probe(request["backend"])
+        job.start(request["backend"])
         job.run(request)
     except (Exception, SystemExit) as error:
         job.response = {"stage": job.stage, "error": "%s: %s" % (type(error).__name__, error)}  # noqa: UP031

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,8 @@ from caffe2neon.errors import EngineError
 from caffe2neon.records import CaffeNet, CaffeWeights
 from tests import golden
 from tests.engines.stand_ins import script, stand_in
+
+pytestmark = pytest.mark.usefixtures("own_temporary_folder")
 
 #: A Caffe that knows the fields of HEAD, but of its layers what follows.
 _PROBE = f"""
@@ -41,14 +42,6 @@ data = numpy.load(os.path.join(folder, request["inputs"]["data"]))
 arrays(out0=data * 2)
 answer(caffe=None, values=dict((key, "out0.npy") for key, number, blob in request["wanted"]))
 """
-
-
-@pytest.fixture(autouse=True)
-def own_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
 
 
 def net_of(tmp_path: Path, text: str = _NET) -> CaffeNet:

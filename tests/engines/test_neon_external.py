@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,8 @@ from caffe2neon.errors import Caffe2NeonError, EngineError, PrmError
 from tests.engines.neon_models import activation, container, layer, saved, sequential, weighted
 from tests.engines.stand_ins import script, stand_in
 
+pytestmark = pytest.mark.usefixtures("own_temporary_folder")
+
 _PROBE = 'answer(neon="1.4.0", numpy="1.9.3")'
 
 _DOUBLE = """
@@ -30,19 +31,6 @@ data = numpy.load(request["input"])
 arrays(out0=data * 2, tap0=data * 3)
 answer(neon="1.4.0", numpy="1.9.3", outputs=["out0.npy"], taps=dict((name, "tap0.npy") for name in request["taps"]))
 """
-
-
-@pytest.fixture(autouse=True)
-def own_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    return saved(tmp_path / "m.prm", sequential("main", weighted("Linear", "fc", np.eye(2), nout=2)), (2,))
 
 
 def ones() -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ from caffe2neon.evaluate import beaten_by
 from caffe2neon.records import MacrobatchPart
 from tests.engines.neon_models import saved, sequential, weighted
 from tests.engines.stand_ins import stand_in
+
+pytestmark = pytest.mark.usefixtures("own_temporary_folder")
 
 _PROBE = 'answer(neon="1.4.0", numpy="1.9.3", loader=True)'
 
@@ -42,19 +43,6 @@ answer(neon="1.4.0", misclassified="wrong.npy", labels="labels.npy")
 
 DATA = np.arange(6, dtype=np.float32).reshape(3, 2)
 LABELS = np.array([1, 0, 1])
-
-
-@pytest.fixture(autouse=True)
-def own_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    return saved(tmp_path / "m.prm", sequential("main", weighted("Linear", "fc", np.eye(2), nout=2)), (2,))
 
 
 def test_arrays_go_out_and_rows_come_back(tmp_path: Path, model: Path, own_temporary_folder: Path) -> None:

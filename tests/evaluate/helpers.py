@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from caffe2neon.engines.base import Engine
 from caffe2neon.errors import Where
-from caffe2neon.records import Array, Shape
+from caffe2neon.evaluate import Dataset, count, total
+from caffe2neon.records import Array, Evaluation, Preprocess, Shape
 
 
 def picture(seed: int, height: int = 12, width: int = 16, channels: int = 3) -> Array:
@@ -46,6 +49,11 @@ def write_list(folder: Path, *lines: str, name: str = "val.txt") -> Path:
     path = folder / name
     path.write_text("".join(f"{line}\n" for line in lines))
     return path
+
+
+def evaluate(engine: Engine, dataset: Dataset, preprocess: Preprocess, **options: Any) -> Evaluation:
+    """A whole data set in one part."""
+    return total([count(engine, dataset, preprocess, **options)])
 
 
 @dataclass

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from caffe2neon.engines import open_neon
 from caffe2neon.engines.base import Measuring
 from caffe2neon.errors import DataError, EngineError, PictureError, UsageError
-from caffe2neon.evaluate import count, evaluate, open_dataset, shards, total
+from caffe2neon.evaluate import count, open_dataset, shards, total
 from caffe2neon.records import Array, DatasetSpec, MacrobatchPart, Preprocess, Shape
 from tests.engines.neon_models import activation, saved, sequential, weighted
-from tests.evaluate.helpers import FakeDataset, jpeg, picture
+from tests.evaluate.helpers import FakeDataset, evaluate, jpeg, picture
 from tests.evaluate.macrobatch_files import macrobatch, write
 
 CLASSES = 4

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from caffe2neon.errors import DataError, EngineError, UsageError
-from caffe2neon.evaluate import evaluate, open_dataset
+from caffe2neon.evaluate import open_dataset
 from caffe2neon.evaluate.prefetch import batches
 from caffe2neon.evaluate.preprocess import Preprocessor
 from caffe2neon.records import Array, DatasetSpec, Preprocess, Shape
-from tests.evaluate.helpers import FakeDataset, FakeEngine, picture, save, write_list
+from tests.evaluate.helpers import FakeDataset, FakeEngine, evaluate, picture, save, write_list
 
 CLASSES = 7
 WEIGHTS = np.random.Generator(np.random.PCG64(5)).standard_normal((12, CLASSES)).astype(np.float32)

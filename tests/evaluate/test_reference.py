@@ -6,9 +6,10 @@ import pytest
 
 from caffe2neon.caffe import read_net, read_weights
 from caffe2neon.engines import open_caffe
-from caffe2neon.evaluate import evaluate, open_dataset
+from caffe2neon.evaluate import open_dataset
 from caffe2neon.records import DatasetSpec, Preprocess
 from tests.conftest import shared
+from tests.evaluate.helpers import evaluate
 
 
 def test_lenet_on_mnist() -> None:

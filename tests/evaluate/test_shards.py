@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caffe2neon.errors import DataError, PictureError, UsageError
-from caffe2neon.evaluate import count, evaluate, open_dataset, shards, total
+from caffe2neon.evaluate import count, open_dataset, shards, total
 from caffe2neon.evaluate.shards import BATCH
 from caffe2neon.records import Array, Counts, DatasetSpec, Preprocess, TopK
-from tests.evaluate.helpers import FakeDataset, FakeEngine, picture, save, write_list
+from tests.evaluate.helpers import FakeDataset, FakeEngine, evaluate, picture, save, write_list
 
 COUNT, CLASSES = 70, 7
 WEIGHTS = np.random.Generator(np.random.PCG64(5)).standard_normal((12, CLASSES)).astype(np.float32)
