@@ -13,22 +13,18 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
 
-from caffe2neon import building, evaluate, parts, pipeline
+from caffe2neon import building, pipeline
 from caffe2neon.building import build_models, calm, shared
 from caffe2neon.errors import EngineError
-from caffe2neon.manifest import read_manifest
-from caffe2neon.planning import Options
-from caffe2neon.records import DatasetSpec, Evaluation, Event, ModelSpec
-from caffe2neon.single import MeasureOptions
+from caffe2neon.records import Evaluation, Event
 from tests.fetch.files import UNDER_WAY, serving
 from tests.publish.builds import check
 from tests.zoos import Zoo, files_of
@@ -42,14 +38,6 @@ def zoo(tmp_path: Path) -> Zoo:
     for seed, name in enumerate(("aa", "bb", "cc")):
         zoo.add_small(name, seed=seed)
     return zoo
-
-
-def specs_of(zoo: Zoo) -> tuple[ModelSpec, ...]:
-    return read_manifest(zoo.write()).models
-
-
-def options_of(zoo: Zoo) -> Options:
-    return Options(zoo.folder, zoo.output, zoo.folder / "cache", engine="embedded", reference="embedded")
 
 
 def start(zoo: Zoo, *arguments: str | Path) -> subprocess.Popen[str]:
@@ -92,7 +80,7 @@ def test_an_unchanged_entry_needs_neither_its_files_nor_a_worker(zoo: Zoo, monke
     for path in (*zoo.folder.glob("*.prototxt"), *zoo.folder.glob("*.caffemodel")):
         path.unlink()
     monkeypatch.setattr(building, "Workers", None)
-    outcomes = list(build_models(specs_of(zoo), options_of(zoo), jobs=2))
+    outcomes = list(build_models(zoo.specs(), zoo.options(), jobs=2))
     assert [outcome.status for outcome in outcomes] == ["unchanged"] * 3
     assert all(outcome.parity for outcome in outcomes)
 
@@ -120,7 +108,7 @@ def test_a_worker_that_is_killed(zoo: Zoo, deaths: int, status: str) -> None:
                 for pid in pids:
                     os.kill(pid, signal.SIGKILL)
 
-    outcomes = {outcome.name: outcome for outcome in build_models(specs_of(zoo), options_of(zoo), jobs=2, report=kill)}
+    outcomes = {outcome.name: outcome for outcome in build_models(zoo.specs(), zoo.options(), jobs=2, report=kill)}
     assert len(killed) == deaths
     assert {outcome.status for outcome in outcomes.values()} == {status}
     if status == "failed":
@@ -129,136 +117,6 @@ def test_a_worker_that_is_killed(zoo: Zoo, deaths: int, status: str) -> None:
     assert multiprocessing.active_children() == []
     if zoo.output.exists():
         check(zoo.output)
-
-
-@pytest.fixture
-def large(zoo: Zoo) -> Zoo:
-    """One entry that is worth several processes, and one more that is, too."""
-    random = np.random.default_rng(0)
-    zoo.models.clear()
-    zoo.add_npz("many", random.integers(0, 256, (2000, 6, 6), np.uint8), random.integers(0, 5, 2000).astype(np.uint8))
-    for seed, name in enumerate(("aa", "bb")):
-        zoo.add_small(name, seed=seed, dataset="many", preprocess={"channel_order": "GRAY"})
-    return zoo
-
-
-@pytest.mark.parametrize(("names", "jobs"), [(("aa",), 3), (("aa", "bb"), 4)], ids=["one-entry", "more-jobs-than-entries"])
-def test_fewer_entries_than_jobs_are_measured_in_parts_to_the_same_bytes(large: Zoo, names: tuple[str, ...], jobs: int) -> None:
-    assert large.build(*names).exit_code == 0
-    alone = {name: files_of(large.output / name) for name in names}
-    large.output.rename(large.folder / "alone")
-    told: list[Event] = []
-    specs = [spec for spec in specs_of(large) if spec.name in names]
-    outcomes = list(build_models(specs, options_of(large), jobs=jobs, report=told.append))
-    assert [outcome.status for outcome in outcomes] == ["published"] * len(names), outcomes
-    assert {name: files_of(large.output / name) for name in names} == alone
-    for name in names:
-        done = [event.done for event in told if event.step == f"evaluate {name}"]
-        assert done == sorted(done)
-        assert done[-1] == 2000
-    assert multiprocessing.active_children() == []
-
-
-@pytest.mark.parametrize(("deaths", "status"), [(1, "published"), (2, "failed")])
-def test_a_process_that_measures_a_part_is_killed(
-    large: Zoo, deaths: int, status: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """When both are halfway, or at the first word of each attempt. What is done is told once, though it was done twice."""
-    monkeypatch.setattr(building, "_PACE", 0.0)
-    large.add_npz("many", np.zeros((8000, 6, 6), np.uint8), np.zeros(8000, np.uint8))
-    killed = [0]  # workers' numbers, which count up: the next one is that which began the part again
-    told: list[int] = []
-
-    def kill(event: Event) -> None:
-        if event.step != "evaluate aa":
-            return
-        told.append(event.done)
-        if len(killed) <= deaths and (deaths > 1 or event.done > 4000):
-            number, worker = max((int(process.name.rpartition("-")[2]), process) for process in multiprocessing.active_children())
-            if number > killed[-1]:
-                killed.append(number)
-                worker.kill()
-
-    specs = [spec for spec in specs_of(large) if spec.name == "aa"]
-    (outcome,) = build_models(specs, options_of(large), jobs=2, report=kill)
-    assert (outcome.status, len(killed)) == (status, 1 + deaths)
-    assert told == sorted(told)
-    assert max(told) <= 8000
-    if status == "failed":
-        assert "the process that measured examples " in outcome.reason
-        assert "died 2 times, the last time by SIGKILL\nif memory was short" in outcome.reason
-    else:
-        assert outcome.evaluation is not None
-        assert outcome.evaluation.count == told[-1] == 8000
-    assert multiprocessing.active_children() == []
-    assert not (large.output / ".staging").exists()
-
-
-def test_what_is_wrong_in_a_part_is_said_of_the_entry(large: Zoo) -> None:
-    """The second part's first label is beyond the classes."""
-    with np.load(large.folder / "many.npz") as archive:
-        labels = archive["labels"]
-        labels[1500] = 9
-        large.add_npz("many", archive["images"], labels)
-    specs = [spec for spec in specs_of(large) if spec.name == "aa"]
-    reasons = []
-    for jobs in (1, 2):
-        (outcome,) = build_models(specs, options_of(large), jobs=jobs)
-        assert (outcome.status, outcome.stage) == ("failed", "evaluate")
-        reasons.append(outcome.reason)
-    assert reasons[0] == reasons[1]
-
-
-def test_a_data_set_that_one_process_measures_is_opened_once(large: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[DatasetSpec] = []
-    real = evaluate.open_dataset
-
-    def counted(spec: DatasetSpec) -> evaluate.Dataset:
-        opened.append(spec)
-        return real(spec)
-
-    for module in (evaluate, parts):
-        monkeypatch.setattr(module, "open_dataset", counted)
-    specs = [spec for spec in specs_of(large) if spec.name == "aa"]
-    assert [outcome.status for outcome in build_models(specs, options_of(large))] == ["published"]
-    assert len(opened) == 1
-
-
-class Unmanned:
-    """Workers that do nothing."""
-
-    asked: ClassVar[list[tuple[MeasureOptions, int, int]]] = []
-
-    def __init__(self, work: Any, tasks: Sequence[range], jobs: int, _: object) -> None:
-        count = work.args[0]
-        self.asked.append((count.args[3], len(tasks), jobs))
-
-    def results(self) -> Iterator[Any]:
-        raise EngineError("nobody works")
-
-    def close(self) -> None:
-        pass
-
-
-def test_parts_divide_the_cores_among_as_many_as_there_are(large: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """8 cores, 64 jobs: 8 processes would be the most, but 2,000 examples are worth 4."""
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    monkeypatch.setattr(building, "Workers", Unmanned)
-    monkeypatch.setattr(Unmanned, "asked", [])
-    for threads, jobs in ((0, 64), (4, 64), (0, 2)):
-        specs = [spec for spec in specs_of(large) if spec.name == "aa"]
-        (outcome,) = build_models(specs, replace(options_of(large), threads=threads), jobs=jobs)
-        assert outcome.reason.startswith("nobody works")
-    seen = [(how.threads, how.workers, parts, processes) for how, parts, processes in Unmanned.asked]
-    assert seen == [(2, 2, 4, 4), (1, 2, 4, 4), (4, 4, 2, 2)]
-
-
-def test_there_are_at_most_as_many_parts_as_cores(large: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(3)))
-    monkeypatch.setattr(building, "Workers", Unmanned)
-    monkeypatch.setattr(Unmanned, "asked", [])
-    list(build_models([spec for spec in specs_of(large) if spec.name == "aa"], options_of(large), jobs=64))
-    assert [(parts, processes) for _, parts, processes in Unmanned.asked] == [(3, 3)]
 
 
 def test_what_is_as_large_as_the_model_is_let_go_of_before_measuring(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,12 +140,12 @@ def test_what_is_as_large_as_the_model_is_let_go_of_before_measuring(zoo: Zoo, m
         monkeypatch.setattr(pipeline, name, watched(getattr(pipeline, name)))
     zoo.add_npz("few", np.zeros((2, 6, 6), np.uint8), np.zeros(2, np.uint8))
     zoo.add_small("aa", dataset="few", preprocess={"channel_order": "GRAY"}, class_order="caffe")
-    outcome = pipeline.build_model(specs_of(zoo)[0], options_of(zoo), measure=measure)
+    outcome = pipeline.build_model(zoo.specs()[0], zoo.options(), measure=measure)
     assert outcome.reason.startswith("nobody measures"), outcome.reason
 
 
 def test_closing_early_stops_workers_and_leaves_nothing_half_made(zoo: Zoo) -> None:
-    with closing(build_models(specs_of(zoo), options_of(zoo), jobs=2)) as outcomes:
+    with closing(build_models(zoo.specs(), zoo.options(), jobs=2)) as outcomes:
         assert next(outcomes).status == "published"
     assert multiprocessing.active_children() == []
     assert not (zoo.output / ".staging").exists()
@@ -295,7 +153,7 @@ def test_closing_early_stops_workers_and_leaves_nothing_half_made(zoo: Zoo) -> N
 
 def test_events_of_a_model_come_in_order(zoo: Zoo) -> None:
     events: list[Event] = []
-    list(build_models(specs_of(zoo), options_of(zoo), jobs=2, report=events.append))
+    list(build_models(zoo.specs(), zoo.options(), jobs=2, report=events.append))
     for name in zoo.models:
         stages = [(event.stage, event.state) for event in events if event.model == name and event.state != "progress"]
         assert stages == [(stage, state) for stage, _ in pipeline.STAGES for state in ("start", "end")]
@@ -304,7 +162,7 @@ def test_events_of_a_model_come_in_order(zoo: Zoo) -> None:
 
 def test_jobs_divide_the_cores(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    options = options_of(zoo)
+    options = zoo.options()
     assert [(shared(options, jobs).threads, shared(options, jobs).workers) for jobs in (1, 3, 16)] == [(8, 8), (2, 2), (1, 1)]
 
 
@@ -313,7 +171,7 @@ def test_a_bug_is_an_outcome_that_says_where(zoo: Zoo, monkeypatch: pytest.Monke
         raise TypeError(f"no {job.spec.name}")
 
     monkeypatch.setattr(pipeline, "STAGES", (("convert", wrong),))
-    outcomes = list(build_models(specs_of(zoo), options_of(zoo)))
+    outcomes = list(build_models(zoo.specs(), zoo.options()))
     assert [outcome.status for outcome in outcomes] == ["failed"] * 3
     assert outcomes[0].reason.startswith("a bug in caffe2neon: TypeError: no aa (test_building.py:")
 

@@ -16,9 +16,7 @@ import pytest
 
 from caffe2neon import __version__, scheduling
 from caffe2neon.errors import ClusterError, PictureError, UsageError
-from caffe2neon.manifest import read_manifest
-from caffe2neon.planning import Options
-from caffe2neon.records import Counts, Event, ModelSpec
+from caffe2neon.records import Counts, Event
 from caffe2neon.scheduling import build_on_cluster
 from tests.publish.builds import check
 from tests.zoos import Zoo, files_of, run
@@ -40,14 +38,6 @@ def zoo(tmp_path: Path) -> Zoo:
     for seed, name in enumerate(("aa", "bb", "cc", "dd")):
         zoo.add_small(name, seed=seed)
     return zoo
-
-
-def specs_of(zoo: Zoo) -> tuple[ModelSpec, ...]:
-    return read_manifest(zoo.write()).models
-
-
-def options_of(zoo: Zoo) -> Options:
-    return Options(zoo.folder, zoo.output, zoo.folder / "cache", engine="embedded", reference="embedded")
 
 
 def test_the_same_bytes_as_in_this_process(cluster: Any, zoo: Zoo) -> None:
@@ -74,8 +64,8 @@ def test_a_large_data_set_is_measured_by_all_workers_to_the_same_numbers(cluster
         if event.step == "evaluate aa":
             told.append((event.done, event.total))
 
-    specs = [spec for spec in specs_of(zoo) if spec.name == "aa"]
-    (outcome,) = build_on_cluster(specs, options_of(zoo), scheduler=cluster.scheduler_address, report=hear)
+    specs = [spec for spec in zoo.specs() if spec.name == "aa"]
+    (outcome,) = build_on_cluster(specs, zoo.options(), scheduler=cluster.scheduler_address, report=hear)
     assert outcome.status == "published", outcome.reason
     assert files_of(zoo.output / "aa") == alone
     assert told
@@ -97,7 +87,7 @@ def test_a_worker_that_is_killed_is_replaced(cluster: Any, zoo: Zoo) -> None:
             killed.append(next(iter(cluster.workers.values())).pid)
             os.kill(killed[0], signal.SIGKILL)
 
-    outcomes = build_on_cluster(specs_of(zoo), options_of(zoo), scheduler=cluster.scheduler_address, report=kill)
+    outcomes = build_on_cluster(zoo.specs(), zoo.options(), scheduler=cluster.scheduler_address, report=kill)
     assert sorted((outcome.name, outcome.status) for outcome in outcomes) == [(name, "published") for name in sorted(zoo.models)]
     assert killed
     assert sorted(check(zoo.output)) == sorted(zoo.models)
@@ -107,7 +97,7 @@ def test_no_scheduler_answers(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None
     pytest.importorskip("distributed", reason="needs caffe2neon[distributed]")
     monkeypatch.setattr(scheduling, "_TIMEOUT", 0.2)
     with pytest.raises(ClusterError, match="no Dask scheduler answers at tcp://127") as caught:
-        list(build_on_cluster(specs_of(zoo), options_of(zoo), scheduler="tcp://127.0.0.1:1"))
+        list(build_on_cluster(zoo.specs(), zoo.options(), scheduler="tcp://127.0.0.1:1"))
     assert "dask scheduler" in caught.value.remedy
 
 
@@ -127,7 +117,7 @@ def test_nothing_is_left_trying_where_no_scheduler_answers(address: str, zoo: Zo
 def test_dask_is_not_installed(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(UsageError) as caught:
-        list(build_on_cluster(specs_of(zoo), options_of(zoo), scheduler="tcp://127.0.0.1:1"))
+        list(build_on_cluster(zoo.specs(), zoo.options(), scheduler="tcp://127.0.0.1:1"))
     assert "pip install 'caffe2neon[distributed]'" in caught.value.remedy
 
 

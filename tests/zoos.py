@@ -16,7 +16,9 @@ from click.testing import CliRunner, Result
 
 from caffe2neon.caffe import caffe_pb2
 from caffe2neon.cli import main
-from caffe2neon.records import Array
+from caffe2neon.manifest import read_manifest
+from caffe2neon.planning import Options
+from caffe2neon.records import Array, ModelSpec
 from tests.nets import conv, data, layer
 
 DIGITS = Path(str(resources.files("caffe2neon").joinpath("bundled", "digits")))
@@ -115,6 +117,14 @@ class Zoo:
     def build(self, *arguments: str | Path) -> Result:
         self.write()
         return run("zoo", "build", *self.arguments(), *arguments)
+
+    def specs(self) -> tuple[ModelSpec, ...]:
+        """Of all entries, as the manifest is read."""
+        return read_manifest(self.write()).models
+
+    def options(self) -> Options:
+        """Of a build in this process, as :meth:`build` has them."""
+        return Options(self.folder, self.output, self.folder / "cache", engine="embedded", reference="embedded")
 
     def arguments(self) -> list[str | Path]:
         """Of ``zoo build``, without the entries."""
